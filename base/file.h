@@ -1,0 +1,52 @@
+/* file.h - reading, mapping and atomically replacing files. */
+#ifndef TT_BASE_FILE_H
+#define TT_BASE_FILE_H
+
+#include "base/error.h"
+
+/* A read-only mapping. */
+typedef struct tt_mapping {
+    const uint8_t *bytes;
+    uint64_t n_bytes;
+} tt_mapping;
+
+/* Maps a regular file. Refuses folders, pipes and empty files with a sentence. */
+tt_status tt_file_map(const char *path, tt_mapping *mapping, tt_error *err);
+void tt_file_unmap(tt_mapping *mapping);
+
+/* Tells the system that these bytes of a mapping are not needed soon: they leave the process's resident memory and are
+ * read from the file again when touched. Any part of a mapping may be named; harmless on other memory systems. */
+void tt_mapping_drop(const void *bytes, size_t n_bytes);
+
+/* Reads a whole file of at most max_bytes into a new, zero-terminated block (free()). */
+tt_status tt_file_read(const char *path, size_t max_bytes, char **bytes, size_t *n_bytes, tt_error *err);
+
+/* A file that is being written under a temporary name in the same folder. */
+typedef struct tt_new_file {
+    int descriptor;
+    char *path;
+    char *temporary;
+} tt_new_file;
+
+/* Creates the temporary file; fails when the folder is missing or read-only. */
+tt_status tt_new_file_open(tt_new_file *file, const char *path, tt_error *err);
+
+/* Writes all bytes or fails (full disk, ...). */
+tt_status tt_new_file_write(tt_new_file *file, const void *bytes, size_t n_bytes, tt_error *err);
+
+/* Flushes to disk and renames onto the final name. On failure the temporary file is removed. Ends the object. */
+tt_status tt_new_file_commit(tt_new_file *file, tt_error *err);
+
+/* Removes the temporary file. Harmless after commit. */
+void tt_new_file_abort(tt_new_file *file);
+
+bool tt_path_is_folder(const char *path);
+bool tt_path_is_file(const char *path);
+
+/* "a" + "/" + "b" as a new string; NULL when memory is out. */
+char *tt_path_join(const char *folder, const char *name);
+
+/* Makes a folder and its parents; an existing one is fine. */
+tt_status tt_folder_make(const char *path, tt_error *err);
+
+#endif

@@ -1,0 +1,375 @@
+/* tintype.h - the public interface of libtintype, the only public header.
+ *
+ * tintype makes pictures from text on the device: a CLIP text encoder, a UNet and a VAE run through OpenCL.
+ *
+ * Threads: a context, its model and their calls belong to one thread at a time; only tt_cancel() may be called from
+ * any thread at any moment. Two contexts never share state, so different threads may work with different contexts.
+ * Errors: every call that can fail returns a tt_status; tt_context_message() then holds one sentence that says what
+ * was expected, what was found and what to do. Strings are UTF-8. Sizes are in pixels, lengths in samples (n_) or
+ * bytes (_bytes), times in milliseconds (_ms). */
+#ifndef TINTYPE_TINTYPE_H
+#define TINTYPE_TINTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TT_VERSION_MAJOR 0
+#define TT_VERSION_MINOR 1
+#define TT_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define TT_API __attribute__((visibility("default")))
+#else
+#define TT_API
+#endif
+
+/* How a call ended. The numeric values are part of the ABI. */
+typedef enum tt_status {
+    TT_OK = 0,
+    TT_ERROR_ARGUMENT = 1,    /* a parameter of the call or an option is out of its range */
+    TT_ERROR_MEMORY = 2,      /* host or device memory is not enough */
+    TT_ERROR_IO = 3,          /* a file could not be opened, read, written or renamed */
+    TT_ERROR_FORMAT = 4,      /* a file is damaged, hostile or not what it says it is */
+    TT_ERROR_UNSUPPORTED = 5, /* a well-formed file or request that this version does not handle */
+    TT_ERROR_DEVICE = 6,      /* no OpenCL device, or the driver reported an error */
+    TT_ERROR_CANCELLED = 7,   /* tt_cancel() was called */
+    TT_ERROR_INTERNAL = 8     /* a broken promise inside the library: please report it */
+} tt_status;
+
+/* Returns the library's version as "major.minor.patch"; static storage. */
+TT_API const char *tt_version(void);
+
+/* Returns a short lower-case word for a status, e.g. "format"; static storage. */
+TT_API const char *tt_status_name(tt_status status);
+
+/* ---- context ---------------------------------------------------------------------------------------------------- */
+
+/* A context owns at most one OpenCL device, the compiled kernels and the last error sentence. */
+typedef struct tt_context tt_context;
+
+/* Levels of a log line. */
+typedef enum tt_log_level { TT_LOG_DEBUG = 0, TT_LOG_INFO = 1, TT_LOG_WARNING = 2 } tt_log_level;
+
+/* Receives log lines (no trailing newline); called on the thread that uses the context. */
+typedef void (*tt_log_fn)(void *user, tt_log_level level, const char *line);
+
+/* Makes an empty context: no device is touched. Returns NULL only when memory is out. Free with tt_context_destroy. */
+TT_API tt_context *tt_context_create(void);
+
+/* Frees the context, its device and programs. Models made from it must be destroyed first. NULL is allowed. */
+TT_API void tt_context_destroy(tt_context *context);
+
+/* The sentence of the last failed call on this context, "" when none failed. Valid until the next call. */
+TT_API const char *tt_context_message(const tt_context *context);
+
+/* Installs the receiver of log lines; NULL (the default) drops them. */
+TT_API void tt_context_set_log(tt_context *context, tt_log_fn log, void *user);
+
+/* What one OpenCL device says of itself. All strings are owned by the struct. */
+typedef struct tt_device_info {
+    char id[16];        /* "0", "1", ...: what tt_device_params.device takes */
+    char name[128];     /* CL_DEVICE_NAME */
+    char vendor[128];   /* CL_DEVICE_VENDOR */
+    char platform[128]; /* CL_PLATFORM_NAME */
+    char driver[128];   /* CL_DRIVER_VERSION */
+    char version[128];  /* CL_DEVICE_VERSION */
+    bool is_gpu;        /* CL_DEVICE_TYPE_GPU */
+    bool has_fp16;      /* cl_khr_fp16 */
+    bool has_subgroups; /* cl_khr_subgroups */
+    bool has_int_dot;   /* any of the integer dot product extensions */
+    uint32_t n_compute_units;
+    uint64_t global_bytes;    /* device memory */
+    uint64_t max_alloc_bytes; /* largest single buffer */
+    uint64_t local_bytes;     /* local memory of a work-group */
+    uint64_t max_work_group;  /* largest work-group */
+    char variant[32];         /* kernel family chosen for this device: "cpu-tile" or "gpu-plain" */
+} tt_device_info;
+
+/* Lists the OpenCL devices of this machine, best first. *devices is an array of *n_devices entries, to be freed with
+ * tt_devices_free. A machine without OpenCL gives TT_ERROR_DEVICE and a sentence that says what to install. */
+TT_API tt_status tt_devices_list(tt_context *context, tt_device_info **devices, size_t *n_devices);
+TT_API void tt_devices_free(tt_device_info *devices);
+
+/* How activations and weights are stored on the device; arithmetic is float in both. */
+typedef enum tt_precision {
+    TT_PRECISION_AUTO = 0, /* half where the model's file is half, else float */
+    TT_PRECISION_F32 = 1,
+    TT_PRECISION_F16 = 2
+} tt_precision;
+
+/* Choices made when a device is opened. Fill with tt_device_params_default first. Strings are copied. */
+typedef struct tt_device_params {
+    const char *device; /* NULL: the best one; else an index or a part of its name, case-insensitive */
+    const char
+        *cache_dir; /* folder of compiled programs; NULL: $XDG_CACHE_HOME/tintype or ~/.cache/tintype; "": no cache */
+    const char *kernel_dir; /* NULL: the kernels built into the library; else a folder of .cl files, for developers */
+} tt_device_params;
+
+TT_API void tt_device_params_default(tt_device_params *params);
+
+/* Opens the context's device; a second call replaces it and needs that no model is alive. */
+TT_API tt_status tt_context_open_device(tt_context *context, const tt_device_params *params);
+
+/* Describes the open device. TT_ERROR_ARGUMENT when none is open. */
+TT_API tt_status tt_context_device(tt_context *context, tt_device_info *info);
+
+/* ---- model ------------------------------------------------------------------------------------------------------ */
+
+/* A model: text encoder(s), UNet, VAE, tokenizer and scheduler configuration of one file or folder. */
+typedef struct tt_model tt_model;
+
+/* Choices made when a model is loaded. Fill with tt_model_params_default first. Strings are copied. */
+typedef struct tt_model_params {
+    const char *path;       /* diffusers folder, single-file checkpoint (.safetensors) or tintype's own single file */
+    const char *taesd_path; /* NULL, or an AutoencoderTiny (file or folder) that replaces the VAE */
+    const char *vae_path;   /* NULL, or an AutoencoderKL (file or folder) that replaces the VAE */
+    const char *vocabulary_path; /* NULL: $TINTYPE_SHARE or the install's share folder; CLIP vocabulary for models
+                                    without one */
+    tt_precision precision;
+    bool vae_tiling; /* decode and encode in overlapping tiles: less memory, a little slower */
+} tt_model_params;
+
+TT_API void tt_model_params_default(tt_model_params *params);
+
+/* What a model is, for people and for callers that choose sizes. */
+typedef struct tt_model_info {
+    char name[128];           /* file or folder name without extension */
+    char family[32];          /* "sd1", "sd2", "sdxl" */
+    char hash[16];            /* first 10 hex digits of the file's SHA-256; "" for folders */
+    char prediction_type[32]; /* "epsilon" or "v_prediction" */
+    char scheduler[64];       /* diffusers class name of the model's own scheduler */
+    uint32_t latent_channels;
+    uint32_t vae_factor;       /* pixels per latent position along a side: 8 for SD */
+    uint32_t unet_in_channels; /* 9 for inpainting models */
+    uint32_t default_width, default_height;
+    uint32_t default_steps;
+    float default_cfg_scale;
+    uint64_t n_parameters;
+    uint64_t n_ignored_tensors; /* tensors of the file that no stage uses (EMA copies, position ids, ...) */
+    bool has_vae_encoder;       /* img2img and inpaint are possible */
+    tt_precision precision;     /* the form in use, never AUTO */
+} tt_model_info;
+
+/* Opens a model: reads and checks the files, derives the architecture. Weights are uploaded when a stage first runs.
+ * A device need not be open for tt_tokenize and tt_model_get_info. The context must outlive the model. */
+TT_API tt_status tt_model_load(tt_context *context, const tt_model_params *params, tt_model **model);
+
+/* Frees the model and its device memory. NULL is allowed. */
+TT_API void tt_model_destroy(tt_model *model);
+
+TT_API tt_status tt_model_get_info(tt_model *model, tt_model_info *info);
+
+/* ---- images ----------------------------------------------------------------------------------------------------- */
+
+/* An 8-bit picture, rows top to bottom, [height][width][n_channels], 1 = grey, 3 = RGB, 4 = RGBA. */
+typedef struct tt_image {
+    uint32_t width, height, n_channels;
+    uint8_t *pixels;
+} tt_image;
+
+/* Frees the pixels and zeroes the struct. */
+TT_API void tt_image_free(tt_image *image);
+
+/* Reads a PNG or JPEG. n_channels 1, 3 or 4 converts; 0 keeps the file's. Limits are checked from the header before
+ * anything is decoded: 16384 a side, 64 megapixels. */
+TT_API tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channels, tt_image *image);
+
+/* What a picture says of its making. NULL strings are left out of the file. */
+typedef struct tt_image_marks {
+    const char *parameters;          /* A1111 infotext, PNG chunk `parameters` */
+    const char *software;            /* PNG chunk `Software` */
+    const char *digital_source_type; /* IPTC code, e.g. "trainedAlgorithmicMedia"; NULL: no XMP source type */
+    const char *aigc_json;           /* GB 45438 label as JSON text; PNG chunk `AIGC` and XMP TC260:AIGC */
+} tt_image_marks;
+
+/* Writes an RGB or RGBA PNG to a temporary name beside `path` and renames it: no partial file is ever left. */
+TT_API tt_status tt_image_write_png(tt_context *context, const char *path, const tt_image *image,
+                                    const tt_image_marks *marks);
+
+/* Key and text pairs read back from a PNG: text chunks under their own names, XMP properties as "XMP:...". */
+typedef struct tt_text_entry {
+    char *key;
+    char *text;
+} tt_text_entry;
+
+typedef struct tt_image_report {
+    uint32_t width, height;
+    size_t n_entries;
+    tt_text_entry *entries;
+} tt_image_report;
+
+/* Reads the size and all text marks of a PNG without decoding pixels. Free with tt_image_report_free. */
+TT_API tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report);
+TT_API void tt_image_report_free(tt_image_report *report);
+
+/* ---- generation ------------------------------------------------------------------------------------------------- */
+
+/* Where random latents come from. */
+typedef enum tt_rng {
+    TT_RNG_CPU = 0, /* torch's CPU generator (MT19937): the same seed gives torch's noise */
+    TT_RNG_CUDA = 1 /* torch's CUDA generator (Philox 4x32-10), what A1111 shows */
+} tt_rng;
+
+typedef enum tt_phase {
+    TT_PHASE_TEXT = 0,   /* encoding the prompt */
+    TT_PHASE_ENCODE = 1, /* VAE encoder (img2img, inpaint) */
+    TT_PHASE_DENOISE = 2,
+    TT_PHASE_DECODE = 3,
+    TT_PHASE_DONE = 4 /* one image is finished */
+} tt_phase;
+
+/* Given to the progress callback between steps. `step` of `n_steps` UNet evaluations are finished. */
+typedef struct tt_progress {
+    tt_phase phase;
+    uint32_t image, n_images;
+    uint32_t step, n_steps;
+    double phase_ms; /* time spent in this phase so far */
+    double step_ms;  /* the last step alone */
+    const tt_image
+        *preview; /* small RGB picture while denoising when previews were asked for, else NULL; valid during the call */
+} tt_progress;
+
+/* Return false to cancel: the call ends with TT_ERROR_CANCELLED. */
+typedef bool (*tt_progress_fn)(void *user, const tt_progress *progress);
+
+/* One request. Fill with tt_generate_params_default (which knows the model's own defaults) first. Pointers must stay
+ * valid during the call; nothing is kept. */
+typedef struct tt_generate_params {
+    const char *prompt;          /* A1111 grammar: (x) (x:1.3) [x] \( BREAK; any length, in chunks of 75 tokens */
+    const char *negative_prompt; /* NULL or "" : none */
+    uint32_t width, height;      /* multiples of the model's vae_factor */
+    uint32_t n_steps;
+    float cfg_scale; /* 1: no guidance, half the work */
+    int64_t seed;    /* image i of a batch uses seed + i; negative: taken from the clock */
+    uint32_t n_images;
+    const char
+        *sampler; /* NULL: the model's own; else "euler", "euler_a", "ddim", "dpm++2m", ... (see tt_sampler_name) */
+    const char *schedule;         /* NULL or "default", "karras", "exponential", "beta", "sgm_uniform" (trailing) */
+    const char *scheduler_config; /* NULL, or the JSON text of a diffusers scheduler_config.json that overrides both */
+    float eta;                    /* DDIM eta */
+    uint32_t clip_skip;           /* 0 or 1: last layer; 2: penultimate; ... */
+    tt_rng rng;
+    const tt_image *init_image; /* img2img and inpaint: RGB; resized by the caller to width x height */
+    const tt_image *mask;       /* inpaint: grey, white = repaint; needs init_image */
+    float strength;             /* img2img: 0..1, the part of the steps that is run */
+    bool preview;               /* fill tt_progress.preview each step */
+    tt_progress_fn progress;
+    void *progress_user;
+} tt_generate_params;
+
+TT_API tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params);
+
+/* Times and sizes of a finished request. */
+typedef struct tt_generate_stats {
+    double load_ms, text_ms, encode_ms, denoise_ms, decode_ms, total_ms;
+    uint32_t n_unet_calls;
+    uint64_t device_bytes; /* weights and activations held on the device at the peak */
+    int64_t seed;          /* the first image's seed */
+} tt_generate_stats;
+
+/* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
+ * tt_image_free. On failure or cancel no image is returned. stats may be NULL. */
+TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
+                             tt_generate_stats *stats);
+
+/* Asks a running tt_generate or tt_stage_run on this model to stop; safe from any thread. It returns within one step.
+ */
+TT_API void tt_cancel(tt_model *model);
+
+/* Writes A1111's infotext of image `index` of the request into text (cut to n_bytes, always terminated) and returns the
+ * length it needs without the terminator. with_prompt false leaves both prompts out. */
+TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *params, const tt_generate_stats *stats,
+                                   uint32_t index, bool with_prompt, char *text, size_t n_bytes);
+
+/* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
+TT_API const char *tt_sampler_name(size_t index);
+
+/* ---- stages: one part of the engine on plain arrays, for integrators and checks ---------------------------------- */
+
+typedef enum tt_array_type {
+    TT_ARRAY_F32 = 0,
+    TT_ARRAY_F64 = 1,
+    TT_ARRAY_I32 = 2,
+    TT_ARRAY_I64 = 3,
+    TT_ARRAY_U8 = 4
+} tt_array_type;
+
+/* A dense row-major array with a name. */
+typedef struct tt_array {
+    char name[128];
+    tt_array_type type;
+    uint32_t n_dims;
+    uint64_t dims[8];
+    void *data;
+} tt_array;
+
+/* A set of arrays, what a safetensors file holds. Zero-initialise before use; free with tt_arrays_free. */
+typedef struct tt_arrays {
+    size_t n_items;
+    tt_array *items;
+} tt_arrays;
+
+TT_API void tt_arrays_free(tt_arrays *arrays);
+
+/* The array of that name, or NULL. */
+TT_API const tt_array *tt_arrays_find(const tt_arrays *arrays, const char *name);
+
+/* Appends a copy of the data. */
+TT_API tt_status tt_arrays_add(tt_context *context, tt_arrays *arrays, const char *name, tt_array_type type,
+                               uint32_t n_dims, const uint64_t *dims, const void *data);
+
+/* Reads all tensors of a safetensors file; F16 and BF16 are widened to F32, I8/I16/BOOL to I32. */
+TT_API tt_status tt_arrays_read(tt_context *context, const char *path, tt_arrays *arrays);
+
+/* Writes a safetensors file to a temporary name and renames it. */
+TT_API tt_status tt_arrays_write(tt_context *context, const char *path, const tt_arrays *arrays);
+
+typedef enum tt_stage {
+    TT_STAGE_TEXT = 0, /* input_ids I32 [B,T] -> last_hidden_state, penultimate, clip_skip_2, pooled | text_embeds */
+    TT_STAGE_UNET = 1, /* sample, timestep, encoder_hidden_states, [text_embeds, time_ids, timestep_cond] -> sample */
+    TT_STAGE_VAE_DECODE = 2, /* latent [B,C,h,w], no scaling factor inside -> image [B,3,H,W] in -1..1 */
+    TT_STAGE_VAE_ENCODE = 3, /* image -> mean, logvar (AutoencoderTiny: latent) */
+    TT_STAGE_SAMPLE =
+        4, /* x_init [n], noise [draws,n] -> timesteps F64, sigmas, x [calls,n] on the analytic denoiser */
+    TT_STAGE_DENOISE = 5 /* noise0, noise1, ..., [image, mask] -> timesteps, latents_steps, latents_final, image_out */
+} tt_stage;
+
+/* Choices of a stage; fill with tt_stage_params_default. Only the fields named by a stage are read. */
+typedef struct tt_stage_params {
+    tt_stage stage;
+    uint32_t encoder; /* TEXT: 1 or 2 */
+    const char *
+        scheduler_config; /* SAMPLE, DENOISE: JSON text of a diffusers scheduler_config.json; DENOISE: NULL = model's */
+    uint32_t n_steps;     /* SAMPLE, DENOISE */
+    float eta;            /* SAMPLE, DENOISE */
+    const char *prompt;   /* DENOISE */
+    const char *negative_prompt;              /* DENOISE; NULL: none (SDXL: zero embeddings when the model says so) */
+    float cfg_scale;                          /* DENOISE */
+    float strength;                           /* DENOISE with image */
+    uint32_t clip_skip;                       /* DENOISE: 1 = last layer, 2 = penultimate */
+    uint32_t original_height, original_width; /* DENOISE, SDXL: 0 = the picture's own size */
+    uint32_t crop_top, crop_left;
+    uint32_t target_height, target_width;
+} tt_stage_params;
+
+TT_API void tt_stage_params_default(tt_stage_params *params, tt_stage stage);
+
+/* Runs one stage on `inputs`, appends its results to `outputs`. model is NULL for TT_STAGE_SAMPLE. */
+TT_API tt_status tt_stage_run(tt_context *context, tt_model *model, const tt_stage_params *params,
+                              const tt_arrays *inputs, tt_arrays *outputs);
+
+/* Token ids of a text with BOS and EOS, as HF's fast CLIP tokenizer gives them; no prompt grammar. encoder is 1 or 2.
+ * n_pad 0: unpadded and uncut; else cut and padded to that length. *ids is freed with free(). */
+TT_API tt_status tt_tokenize(tt_model *model, uint32_t encoder, const char *text, uint32_t n_pad, int32_t **ids,
+                             size_t *n_ids);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

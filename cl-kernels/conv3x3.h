@@ -1,0 +1,28 @@
+/* conv3x3.h - 3x3 convolution: y = act(conv(x) + b + per_image_bias + residual). */
+#ifndef TT_CL_KERNELS_CONV3X3_H
+#define TT_CL_KERNELS_CONV3X3_H
+
+#include "cl-kernels/matrix.h"
+
+typedef enum tt_conv_mode {
+    TT_CONV_SAME = 0,  /* stride 1, padding 1 */
+    TT_CONV_DOWN,      /* stride 2, padding 1 on all sides: out = ceil(in / 2) */
+    TT_CONV_DOWN_ASYM, /* stride 2, padding right and bottom only (VAE encoder): out = floor(in / 2) */
+    TT_CONV_UP /* nearest upsampling by two folded in, then stride 1, padding 1: out = 2 * in or 2 * in - 1 per side */
+} tt_conv_mode;
+
+typedef struct tt_conv3x3_args {
+    tt_plane in;             /* border 1 */
+    const tt_matrix *matrix; /* n_taps 9, taps in row order */
+    tt_conv_mode mode;
+    const tt_plane
+        *per_image_bias;      /* NULL, or n_out channels, height 1, width 1: time embedding, one vector per image */
+    const tt_plane *residual; /* NULL, or added before the activation; geometry of out, any border */
+    tt_activation activation;
+    tt_plane out; /* any border: the launcher zeroes it */
+} tt_conv3x3_args;
+
+tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
+                            tt_error *err);
+
+#endif

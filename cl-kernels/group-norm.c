@@ -1,0 +1,136 @@
+/* group-norm.c - launcher of group-norm.cl. */
+#include "cl-kernels/group-norm.h"
+
+#include "base/checked.h"
+#include "cl-kernels/launch.h"
+
+/* Positions of a chunk: two passes over it should stay in a CPU's first-level cache. */
+enum { CPU_CHUNK = 1024, GPU_CHUNK = 1024, GPU_LANES = 64, CPU_ITEM_POSITIONS = 1024 };
+
+typedef struct norm_plan {
+    uint32_t n_slices, n_first, n_channels, chunk, n_chunks;
+    size_t lanes;
+    const char *options;
+} norm_plan;
+
+static norm_plan make_plan(const tt_kernels *kernels, const tt_group_norm_args *args)
+{
+    bool is_cpu = kernels->family == TT_FAMILY_CPU_TILE;
+    norm_plan plan = {.n_first = tt_plane_slices(&args->in), .n_channels = args->in.channels};
+    plan.n_slices = plan.n_first;
+    if (args->in2 != NULL) {
+        plan.n_slices += tt_plane_slices(args->in2);
+        plan.n_channels += args->in2->channels;
+    }
+    plan.chunk = is_cpu ? CPU_CHUNK : GPU_CHUNK;
+    plan.n_chunks = (uint32_t)tt_ceil_div((size_t)args->in.height * args->in.width, plan.chunk);
+    plan.lanes = is_cpu ? 1 : GPU_LANES;
+    plan.options = is_cpu ? "-DLANES=1" : "-DLANES=64";
+    return plan;
+}
+
+/* Floats of the chunks' statistics; the coefficients follow. */
+static size_t statistics_floats(const norm_plan *plan, uint32_t batch)
+{
+    return (size_t)plan->n_chunks * batch * plan->n_slices * 8;
+}
+
+size_t tt_group_norm_scratch_bytes(const tt_kernels *kernels, const tt_group_norm_args *args)
+{
+    norm_plan plan = make_plan(kernels, args);
+    return (statistics_floats(&plan, args->in.batch) + (size_t)args->in.batch * plan.n_slices * 16) * sizeof(float);
+}
+
+static bool same_geometry(const tt_plane *a, const tt_plane *b)
+{
+    return a->batch == b->batch && a->height == b->height && a->width == b->width;
+}
+
+static tt_status check(const tt_group_norm_args *args, const norm_plan *plan, tt_error *err)
+{
+    if (args->in2 != NULL && (args->in.channels % 4 != 0 || !same_geometry(&args->in, args->in2)))
+        return tt_kernels_fail_shape(err, "group-norm", "second input does not fit the first", args->in2);
+    if (args->out.channels != plan->n_channels || !same_geometry(&args->in, &args->out))
+        return tt_kernels_fail_shape(err, "group-norm", "output differs from the input", &args->out);
+    if (args->n_groups == 0 || plan->n_channels % args->n_groups != 0)
+        return tt_kernels_fail_shape(err, "group-norm", "groups do not divide the channels of", &args->out);
+    if (args->scale->n != plan->n_channels || args->shift->n != plan->n_channels)
+        return tt_kernels_fail_shape(err, "group-norm", "scale or shift differ in length from", &args->out);
+    return TT_OK;
+}
+
+/* The arguments that all three kernels begin with. */
+static tt_launcher begin(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
+                         const char *entry, tt_error *err)
+{
+    tt_launcher launcher = tt_launcher_begin(kernels, "group-norm.cl", plan->options, entry, err);
+    tt_launcher_plane(&launcher, &args->in, false);
+    tt_launcher_plane(&launcher, args->in2 != NULL ? args->in2 : &args->in, false);
+    tt_launcher_uint4(&launcher, args->in.width, args->in.height, args->in.batch, plan->n_slices);
+    tt_launcher_uint4(&launcher, plan->n_first, plan->n_channels, plan->n_channels / args->n_groups, plan->chunk);
+    tt_launcher_buffer(&launcher, args->scratch);
+    return launcher;
+}
+
+static tt_status record_statistics(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
+                                   tt_recorder *recorder, tt_error *err)
+{
+    tt_launcher launcher = begin(kernels, args, plan, "chunk_statistics", err);
+    tt_launcher_uint(&launcher, args->scratch_offset);
+    tt_launch launch = {.stem = "group-norm",
+                        .n_dims = 2,
+                        .global = {plan->n_chunks * plan->lanes, (size_t)plan->n_slices * args->in.batch, 1},
+                        .local = {plan->lanes, 1, 1},
+                        .bytes = tt_launch_plane_bytes(kernels, &args->out)};
+    return tt_launcher_record(&launcher, &launch, recorder);
+}
+
+static tt_status record_coefficients(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
+                                     tt_recorder *recorder, tt_error *err)
+{
+    tt_launcher launcher = begin(kernels, args, plan, "group_coefficients", err);
+    tt_launcher_uint(&launcher, args->scratch_offset);
+    tt_launcher_uint(&launcher, plan->n_chunks);
+    tt_launcher_buffer(&launcher, args->scale->values.mem);
+    tt_launcher_buffer(&launcher, args->shift->values.mem);
+    tt_launcher_float(&launcher, args->eps);
+    tt_launch launch = {.stem = "group-norm",
+                        .n_dims = 2,
+                        .global = {args->n_groups * plan->lanes, args->in.batch, 1},
+                        .local = {plan->lanes, 1, 1}};
+    return tt_launcher_record(&launcher, &launch, recorder);
+}
+
+static tt_status record_application(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
+                                    tt_recorder *recorder, tt_error *err)
+{
+    const tt_plane *out = &args->out;
+    bool is_cpu = kernels->family == TT_FAMILY_CPU_TILE;
+    size_t rows = out->height + 2 * (size_t)out->border, columns = out->width + 2 * (size_t)out->border;
+    size_t item_rows = tt_ceil_div(CPU_ITEM_POSITIONS, out->width);
+    tt_launcher launcher = begin(kernels, args, plan, "apply_norm", err);
+    tt_launcher_uint(&launcher, (uint32_t)(args->scratch_offset + statistics_floats(plan, out->batch)));
+    tt_launcher_plane(&launcher, out, true);
+    tt_launcher_uint4(&launcher, out->border, args->silu, (uint32_t)item_rows, 0);
+    tt_launch launch = {.stem = "group-norm",
+                        .n_dims = 2,
+                        .global = {is_cpu ? tt_ceil_div(rows, item_rows) : tt_round_up(rows * columns, plan->lanes),
+                                   (size_t)plan->n_slices * out->batch, 1},
+                        .local = {plan->lanes, 1, 1},
+                        .bytes = 2 * tt_launch_plane_bytes(kernels, out)};
+    return tt_launcher_record(&launcher, &launch, recorder);
+}
+
+tt_status tt_group_norm_record(const tt_kernels *kernels, const tt_group_norm_args *args, tt_recorder *recorder,
+                               tt_error *err)
+{
+    norm_plan plan = make_plan(kernels, args);
+    tt_status status = check(args, &plan, err);
+    if (status == TT_OK)
+        status = record_statistics(kernels, args, &plan, recorder, err);
+    if (status == TT_OK)
+        status = record_coefficients(kernels, args, &plan, recorder, err);
+    if (status == TT_OK)
+        status = record_application(kernels, args, &plan, recorder, err);
+    return status;
+}

@@ -1,0 +1,304 @@
+/* matrix.c - packs stored weights into panels of 32 outputs.
+ *
+ * A panel's rows are read in chunks of some slices into a small table, converting on the way, and written from there
+ * with outputs innermost: every source and destination byte is touched once and in order, which keeps loading near the
+ * speed of memory even for rows whose distance is a power of two. */
+#include "cl-kernels/matrix.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANEL = 32, CHUNK_COLUMNS = 144 };
+
+/* Everything that stays the same while a matrix is packed. */
+typedef struct packing {
+    const tt_matrix_part *parts;
+    uint32_t n_parts;
+    const tt_matrix *matrix;
+    uint32_t n_slices;
+} packing;
+
+/* One output of the stacked parts; part NULL: padding. */
+typedef struct output_row {
+    const tt_matrix_part *part;
+    uint32_t row;
+} output_row;
+
+/* Some slices of one source: where they start and which stored columns they hold. */
+typedef struct chunk {
+    uint32_t first_slice, n_slices;
+    uint32_t first_channel, n_channels; /* of the stored tensor; fewer than 4 * n_slices at the end of a source */
+} chunk;
+
+static const tt_matrix_part *find_part(const packing *pack, uint32_t output, uint32_t *row)
+{
+    for (uint32_t i = 0; i < pack->n_parts; i++) {
+        if (output < pack->parts[i].n_out) {
+            *row = output;
+            return &pack->parts[i];
+        }
+        output -= pack->parts[i].n_out;
+    }
+    return NULL;
+}
+
+/* The output at a lane of a panel. GEGLU: 16 values, then their 16 gates. */
+static output_row row_at(const packing *pack, uint32_t panel, uint32_t lane)
+{
+    const tt_matrix *matrix = pack->matrix;
+    uint32_t limit = matrix->n_out, output = panel * PANEL + lane, base = 0;
+    if (matrix->is_geglu) {
+        limit = matrix->n_out / 2;
+        output = panel * (PANEL / 2) + lane % (PANEL / 2);
+        base = lane < PANEL / 2 ? 0 : limit;
+    }
+    output_row found = {NULL, 0};
+    if (output < limit)
+        found.part = find_part(pack, base + output, &found.row);
+    return found;
+}
+
+/* Reads n stored columns of one output as float. */
+static void read_floats(const packing *pack, output_row from, size_t first_column, size_t n, float *values)
+{
+    const tt_matrix_part *part = from.part;
+    size_t size = tt_dtype_size(part->dtype), width = (size_t)pack->matrix->n_in * pack->matrix->n_taps;
+    const uint8_t *bytes = part->values;
+    if (!part->transposed) {
+        tt_to_float(part->dtype, bytes + ((size_t)from.row * width + first_column) * size, values, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        tt_to_float(part->dtype, bytes + ((first_column + i) * part->n_out + from.row) * size, &values[i], 1);
+}
+
+/* The same as half: F16 is copied bit by bit. */
+static void read_halves(const packing *pack, output_row from, size_t first_column, size_t n, uint16_t *values)
+{
+    const tt_matrix_part *part = from.part;
+    if (part->dtype == TT_F16 && !part->transposed) {
+        size_t width = (size_t)pack->matrix->n_in * pack->matrix->n_taps;
+        const uint8_t *bytes = part->values;
+        memcpy(values, bytes + ((size_t)from.row * width + first_column) * sizeof(uint16_t), n * sizeof(uint16_t));
+        return;
+    }
+    float floats[CHUNK_COLUMNS];
+    read_floats(pack, from, first_column, n, floats);
+    tt_to_half(floats, values, n);
+}
+
+/* Writes one chunk of a panel, halves. rows: the panel's 32 outputs; packed: the chunk's first value. */
+static void pack_chunk_half(const packing *pack, const output_row *rows, const chunk *part, uint16_t *restrict packed)
+{
+    uint16_t table[PANEL][CHUNK_COLUMNS];
+    uint32_t taps = pack->matrix->n_taps;
+    size_t n_stored = (size_t)part->n_channels * taps, n_columns = (size_t)part->n_slices * 4 * taps;
+    for (uint32_t lane = 0; lane < PANEL; lane++) {
+        size_t n = rows[lane].part != NULL ? n_stored : 0;
+        if (n > 0)
+            read_halves(pack, rows[lane], (size_t)part->first_channel * taps, n, table[lane]);
+        memset(table[lane] + n, 0, (n_columns - n) * sizeof(uint16_t));
+    }
+    for (uint32_t slice = 0; slice < part->n_slices; slice++)
+        for (uint32_t tap = 0; tap < taps; tap++)
+            for (uint32_t k = 0; k < 4; k++, packed += PANEL) {
+                size_t column = (size_t)(slice * 4 + k) * taps + tap;
+                for (uint32_t lane = 0; lane < PANEL; lane++)
+                    packed[lane] = table[lane][column];
+            }
+}
+
+/* The same, floats. */
+static void pack_chunk_float(const packing *pack, const output_row *rows, const chunk *part, float *restrict packed)
+{
+    float table[PANEL][CHUNK_COLUMNS];
+    uint32_t taps = pack->matrix->n_taps;
+    size_t n_stored = (size_t)part->n_channels * taps, n_columns = (size_t)part->n_slices * 4 * taps;
+    for (uint32_t lane = 0; lane < PANEL; lane++) {
+        size_t n = rows[lane].part != NULL ? n_stored : 0;
+        if (n > 0)
+            read_floats(pack, rows[lane], (size_t)part->first_channel * taps, n, table[lane]);
+        for (size_t i = n; i < n_columns; i++)
+            table[lane][i] = 0.0f;
+    }
+    for (uint32_t slice = 0; slice < part->n_slices; slice++)
+        for (uint32_t tap = 0; tap < taps; tap++)
+            for (uint32_t k = 0; k < 4; k++, packed += PANEL) {
+                size_t column = (size_t)(slice * 4 + k) * taps + tap;
+                for (uint32_t lane = 0; lane < PANEL; lane++)
+                    packed[lane] = table[lane][column];
+            }
+}
+
+/* The chunk that starts at a slice; chunks never cross from one source to the other. */
+static chunk chunk_at(const packing *pack, uint32_t slice)
+{
+    const tt_matrix *matrix = pack->matrix;
+    uint32_t split_slice = (matrix->split + 3) / 4;
+    bool is_first = slice < split_slice;
+    uint32_t end_slice = is_first ? split_slice : pack->n_slices;
+    uint32_t end_channel = is_first ? matrix->split : matrix->n_in;
+    uint32_t channel = is_first ? slice * 4 : matrix->split + (slice - split_slice) * 4;
+    uint32_t most = CHUNK_COLUMNS / (4 * matrix->n_taps);
+    chunk part = {.first_slice = slice, .first_channel = channel};
+    part.n_slices = end_slice - slice < most ? end_slice - slice : most;
+    part.n_channels = end_channel - channel < part.n_slices * 4 ? end_channel - channel : part.n_slices * 4;
+    return part;
+}
+
+static void pack_panel(const packing *pack, uint32_t panel, void *values)
+{
+    output_row rows[PANEL];
+    for (uint32_t lane = 0; lane < PANEL; lane++)
+        rows[lane] = row_at(pack, panel, lane);
+    size_t slice_size = (size_t)pack->matrix->n_taps * 4 * PANEL;
+    size_t start = (size_t)panel * pack->n_slices * slice_size;
+    for (uint32_t slice = 0; slice < pack->n_slices;) {
+        chunk part = chunk_at(pack, slice);
+        if (pack->matrix->is_half)
+            pack_chunk_half(pack, rows, &part, (uint16_t *)values + start + slice * slice_size);
+        else
+            pack_chunk_float(pack, rows, &part, (float *)values + start + slice * slice_size);
+        slice += part.n_slices;
+    }
+}
+
+static void pack_bias(const packing *pack, uint32_t n_panels, float *bias)
+{
+    for (uint32_t i = 0; i < n_panels * PANEL; i++) {
+        output_row from = row_at(pack, i / PANEL, i % PANEL);
+        bias[i] = 0.0f;
+        if (from.part == NULL || from.part->bias == NULL)
+            continue;
+        const uint8_t *bytes = from.part->bias;
+        tt_to_float(from.part->bias_dtype, bytes + from.row * tt_dtype_size(from.part->bias_dtype), &bias[i], 1);
+    }
+}
+
+static bool is_weight_type(tt_dtype dtype)
+{
+    return dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16 || dtype == TT_F64;
+}
+
+static tt_status check_part(const tt_matrix_part *part, uint32_t n_taps, tt_error *err)
+{
+    if (part->values == NULL || part->n_out == 0)
+        return tt_fail(err, TT_ERROR_INTERNAL, "A weight matrix was given a part without values.");
+    if (!is_weight_type(part->dtype) || (part->bias != NULL && !is_weight_type(part->bias_dtype)))
+        return tt_fail(err, TT_ERROR_UNSUPPORTED,
+                       "Weights are stored as %s, expected F32, F16, BF16 or F64: convert the model.",
+                       tt_dtype_name(is_weight_type(part->dtype) ? part->bias_dtype : part->dtype));
+    if (part->transposed && n_taps != 1)
+        return tt_fail(err, TT_ERROR_INTERNAL, "A transposed weight matrix cannot have taps.");
+    return TT_OK;
+}
+
+/* Fills the matrix's numbers from the request; checks what the callers promise. */
+static tt_status describe(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, tt_matrix *matrix,
+                          tt_error *err)
+{
+    bool all_half = true;
+    uint64_t n_out = 0;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        tt_status status = check_part(&parts[i], matrix->n_taps, err);
+        if (status != TT_OK)
+            return status;
+        n_out += parts[i].n_out;
+        all_half = all_half && parts[i].dtype == TT_F16;
+    }
+    if (n_out == 0 || n_out > UINT32_MAX - PANEL || matrix->n_in == 0 || matrix->n_in > UINT32_MAX / 16 ||
+        matrix->split > matrix->n_in || (matrix->n_taps != 1 && matrix->n_taps != 9) ||
+        (matrix->is_geglu && n_out % 2 != 0))
+        return tt_fail(err, TT_ERROR_INTERNAL,
+                       "A weight matrix of %llu outputs, %u inputs (split at %u) and %u taps cannot be packed.",
+                       (unsigned long long)n_out, matrix->n_in, matrix->split, matrix->n_taps);
+    matrix->n_out = (uint32_t)n_out;
+    matrix->is_half = all_half || kernels->storage == TT_STORAGE_F16;
+    return TT_OK;
+}
+
+/* Bytes of the packed values; false when they do not fit in memory. */
+static bool packed_bytes(const tt_matrix *matrix, uint32_t n_slices, size_t *n_bytes)
+{
+    size_t n_panels = ((size_t)matrix->n_out + PANEL - 1) / PANEL, size = matrix->is_half ? 2 : 4;
+    return tt_mul_size(n_panels, n_slices, n_bytes) && tt_mul_size(*n_bytes, matrix->n_taps, n_bytes) &&
+           tt_mul_size(*n_bytes, 4 * PANEL * size, n_bytes);
+}
+
+static tt_status fill(const tt_kernels *kernels, const packing *pack, tt_matrix *matrix, tt_error *err)
+{
+    uint32_t n_panels = (matrix->n_out + PANEL - 1) / PANEL;
+    void *bytes = NULL;
+    tt_status status = tt_buffer_map(kernels->device, &matrix->values, &bytes, err);
+    if (status != TT_OK)
+        return status;
+    for (uint32_t panel = 0; panel < n_panels; panel++)
+        pack_panel(pack, panel, bytes);
+    status = tt_buffer_unmap(kernels->device, &matrix->values, bytes, err);
+    if (status == TT_OK)
+        status = tt_buffer_map(kernels->device, &matrix->bias, &bytes, err);
+    if (status != TT_OK)
+        return status;
+    pack_bias(pack, n_panels, bytes);
+    return tt_buffer_unmap(kernels->device, &matrix->bias, bytes, err);
+}
+
+tt_status tt_matrix_create(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
+                           uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err)
+{
+    *matrix = (tt_matrix){.n_in = n_in, .n_taps = n_taps, .split = split == 0 ? n_in : split, .is_geglu = geglu};
+    tt_status status = describe(kernels, parts, n_parts, matrix, err);
+    if (status != TT_OK)
+        return status;
+    packing pack = {parts, n_parts, matrix, (matrix->split + 3) / 4 + (n_in - matrix->split + 3) / 4};
+    size_t n_bytes = 0, bias_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float);
+    if (!packed_bytes(matrix, pack.n_slices, &n_bytes))
+        return tt_fail(err, TT_ERROR_MEMORY, "A weight matrix of %u outputs and %u inputs does not fit in memory.",
+                       matrix->n_out, n_in);
+    status = tt_buffer_create(kernels->device, n_bytes, "weights", &matrix->values, err);
+    if (status == TT_OK)
+        status = tt_buffer_create(kernels->device, bias_bytes, "bias", &matrix->bias, err);
+    if (status == TT_OK)
+        status = fill(kernels, &pack, matrix, err);
+    if (status != TT_OK)
+        tt_matrix_release(kernels->device, matrix);
+    return status;
+}
+
+void tt_matrix_release(tt_device *device, tt_matrix *matrix)
+{
+    tt_buffer_release(device, &matrix->values);
+    tt_buffer_release(device, &matrix->bias);
+    *matrix = (tt_matrix){0};
+}
+
+tt_status tt_vector_create(const tt_kernels *kernels, tt_dtype dtype, const void *values, uint32_t n, tt_vector *vector,
+                           tt_error *err)
+{
+    *vector = (tt_vector){.n = n};
+    if (n == 0 || n > UINT32_MAX - PANEL || values == NULL || !is_weight_type(dtype))
+        return tt_fail(err, TT_ERROR_INTERNAL, "A vector of %u values of type %s cannot be stored.", n,
+                       tt_dtype_name(dtype));
+    size_t n_padded = tt_round_up(n, PANEL);
+    void *bytes = NULL;
+    tt_status status = tt_buffer_create(kernels->device, n_padded * sizeof(float), "vector", &vector->values, err);
+    if (status == TT_OK)
+        status = tt_buffer_map(kernels->device, &vector->values, &bytes, err);
+    if (status == TT_OK) {
+        float *floats = bytes;
+        tt_to_float(dtype, values, floats, n);
+        memset(floats + n, 0, (n_padded - n) * sizeof(float));
+        status = tt_buffer_unmap(kernels->device, &vector->values, bytes, err);
+    }
+    if (status != TT_OK)
+        tt_vector_release(kernels->device, vector);
+    return status;
+}
+
+void tt_vector_release(tt_device *device, tt_vector *vector)
+{
+    tt_buffer_release(device, &vector->values);
+    *vector = (tt_vector){0};
+}

@@ -1,0 +1,50 @@
+/* matrix.h - weights of linear and convolution layers in the device's packed form, and small float vectors.
+ *
+ * Packed values: [ceil(n_out/32)][k][32] with k = (input slice, tap, channel in slice) running over
+ * ceil(n_in/4) * n_taps * 4, zero-padded, so that one k row feeds a register tile of 32 outputs and a GPU wave reads it
+ * uniformly. Elements are half or float; stored F16 checkpoints stay half in both storage forms (exact), F32 and BF16
+ * become float in the F32 form. The bias is float, padded to 32. */
+#ifndef TT_CL_KERNELS_MATRIX_H
+#define TT_CL_KERNELS_MATRIX_H
+
+#include "base/dtype.h"
+#include "cl-kernels/plane.h"
+
+/* One stored weight tensor: [n_out, n_in] (or [n_in, n_out] when transposed), or [n_out, n_in, kh, kw]. */
+typedef struct tt_matrix_part {
+    tt_dtype dtype; /* F32, F16, BF16 or F64 */
+    const void *values;
+    bool transposed;
+    uint32_t n_out;
+    tt_dtype bias_dtype;
+    const void *bias; /* [n_out], NULL: zeros */
+} tt_matrix_part;
+
+typedef struct tt_matrix {
+    tt_buffer values;
+    tt_buffer bias; /* float [round_up(n_out, 32)], always present */
+    uint32_t n_out, n_in, n_taps;
+    uint32_t split; /* two-source input: channels of the first source (padded to 4 on its own), else n_in */
+    bool is_half;
+    bool is_geglu; /* outputs j and j + n_out/2 are neighbours: see below */
+} tt_matrix;
+
+/* Packs n_parts tensors stacked along the output dimension (QKV as one matrix), all with n_in inputs and n_taps taps
+ * (1 or 9). split: when the input comes from two planes, channels of the first (else 0). geglu: n_out is twice the
+ * inner width; the packing places the value and gate halves so that one tile computes both. Tensor data may be
+ * unaligned. */
+tt_status tt_matrix_create(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
+                           uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err);
+void tt_matrix_release(tt_device *device, tt_matrix *matrix);
+
+/* A float vector on the device, zero-padded to a multiple of 32 (norm scale and shift). */
+typedef struct tt_vector {
+    tt_buffer values;
+    uint32_t n;
+} tt_vector;
+
+tt_status tt_vector_create(const tt_kernels *kernels, tt_dtype dtype, const void *values, uint32_t n, tt_vector *vector,
+                           tt_error *err);
+void tt_vector_release(tt_device *device, tt_vector *vector);
+
+#endif

@@ -1,0 +1,75 @@
+/* plane.h - C4 planes, the one layout of activations, and the set of kernels that work on them.
+ *
+ * A plane tensor holds [ceil(channels/4)][batch][height + 2*border][width + 2*border][4] elements: channel slices of
+ * four, then images of the batch, then positions. Unused channels of the last slice are zero, the border (0 or 1 pixel)
+ * is zero. A token sequence is a plane with height 1 and width = tokens. Because slices are contiguous, a range of
+ * channels that starts at a multiple of four is a view: the same memory at another offset. */
+#ifndef TT_CL_KERNELS_PLANE_H
+#define TT_CL_KERNELS_PLANE_H
+
+#include "device/device.h"
+#include "device/recorder.h"
+
+/* How elements are stored; arithmetic is float in both. */
+typedef enum tt_storage { TT_STORAGE_F32 = 0, TT_STORAGE_F16 = 1 } tt_storage;
+
+/* A view of an activation tensor on the device. */
+typedef struct tt_plane {
+    cl_mem mem;
+    uint32_t offset; /* first element of this tensor in units of 4 elements (one position of one slice) */
+    uint32_t channels, batch, height, width;
+    uint32_t border; /* 0 or 1 */
+} tt_plane;
+
+/* What every op launcher needs: device, storage form and variant family. */
+typedef struct tt_kernels {
+    tt_device *device;
+    tt_storage storage;
+    tt_family family; /* tt_device_caps()->family, or forced by a test */
+} tt_kernels;
+
+/* Slices: ceil(channels / 4). */
+uint32_t tt_plane_slices(const tt_plane *plane);
+
+/* Units of 4 elements in one slice: batch * (height + 2*border) * (width + 2*border). */
+size_t tt_plane_slice_units(const tt_plane *plane);
+
+/* Bytes of the whole tensor in a storage form. */
+size_t tt_plane_bytes(const tt_plane *plane, tt_storage storage);
+
+/* Positions without border: batch * height * width. */
+size_t tt_plane_positions(const tt_plane *plane);
+
+/* View of n_channels channels from first_channel (multiple of 4). */
+tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels);
+
+/* What happens to a value before it is stored. */
+typedef enum tt_activation {
+    TT_ACT_NONE = 0,
+    TT_ACT_SILU,
+    TT_ACT_GELU,       /* x * Phi(x), erf form */
+    TT_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) */
+    TT_ACT_RELU,
+    TT_ACT_TANH3 /* 3 * tanh(x / 3): AutoencoderTiny's clamp */
+} tt_activation;
+
+/* Makes the kernel `entry` of `file` for this set: adds -DTT_HALF=, the family and extra options (may be ""). */
+tt_status tt_kernels_make(const tt_kernels *kernels, const char *file, const char *extra_options, const char *entry,
+                          cl_kernel *kernel, tt_error *err);
+
+/* Sets a kernel argument that is a plane: the buffer at *index, then its offset (uint) at *index + 1; advances *index.
+ */
+tt_status tt_kernels_set_plane(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, const tt_plane *plane,
+                               tt_error *err);
+
+/* Sets a plain argument and advances *index. */
+tt_status tt_kernels_set(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, size_t n_bytes, const void *value,
+                         tt_error *err);
+
+/* The embedded kernel texts, for tt_device_set_sources. */
+const char *tt_kernel_source_text(const char *name, size_t *n_bytes);
+
+/* Sentence that names op, tensor role and shapes when a launcher's argument check fails. */
+tt_status tt_kernels_fail_shape(tt_error *err, const char *op, const char *what, const tt_plane *plane);
+
+#endif

@@ -1,0 +1,125 @@
+/* tile.c - cuts matrix work into work items. */
+#include "cl-kernels/tile.h"
+
+#include <stdio.h>
+
+/* Limits that size the private arrays of tile.clh: about 200 KB with 13 positions. */
+enum { MAX_TILES = 8, MAX_SUMS = 80, BLOCK_ROWS = 36 };
+
+/* Register tiles: 13 x 32 sums fill 26 of 32 registers of 16 floats, 6 x 16 suit 16 registers of 8 or 32 of 4. */
+enum { WIDE_POSITIONS = 13, NARROW_POSITIONS = 6 };
+
+/* Work items of plain.clh. */
+enum { PLAIN_POSITIONS = 4, PLAIN_LANES = 32, PLAIN_PARTS = 4 };
+
+uint32_t tt_matrix_slices(const tt_matrix *matrix)
+{
+    return (matrix->split + 3) / 4 + (matrix->n_in - matrix->split + 3) / 4;
+}
+
+/* True when the device has registers of 16 floats. */
+static tt_status has_wide_registers(const tt_kernels *kernels, bool *is_wide, tt_error *err)
+{
+    cl_uint width = 0;
+    cl_int code = tt_device_cl(kernels->device)
+                      ->get_device_info(tt_device_id(kernels->device), CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
+                                        sizeof(width), &width, NULL);
+    if (code != CL_SUCCESS)
+        return tt_device_fail(kernels->device, err, code, "clGetDeviceInfo for the native vector width");
+    *is_wide = width >= 16;
+    return TT_OK;
+}
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Estimated time of a cut relative to a perfect one. Copying the inputs is shared by the panels of an item, fetching
+ * the weights by its tiles, and few items leave compute units idle at the end. */
+static double estimate(size_t n_tiles, size_t n_panels, uint32_t tiles, uint32_t panels, uint32_t n_units)
+{
+    double items = (double)(ceil_div(n_tiles, tiles) * ceil_div(n_panels, panels));
+    return (1.0 + 0.3 / panels + 0.3 / tiles) * (1.0 + 0.5 * n_units / items);
+}
+
+static void choose_cut(size_t n_tiles, size_t n_panels, uint32_t n_units, tt_tile_plan *plan)
+{
+    double best = 0;
+    plan->tiles = plan->panels = 1;
+    for (uint32_t tiles = 1; tiles <= MAX_TILES && tiles <= n_tiles; tiles++)
+        for (uint32_t panels = 1; tiles * panels <= MAX_SUMS && panels <= n_panels; panels++) {
+            double time = estimate(n_tiles, n_panels, tiles, panels, n_units);
+            if (best > 0 && time >= best)
+                continue;
+            best = time;
+            plan->tiles = tiles;
+            plan->panels = panels;
+        }
+}
+
+static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions, tt_tile_plan *plan,
+                            tt_error *err)
+{
+    bool is_wide = false;
+    tt_status status = has_wide_registers(kernels, &is_wide, err);
+    if (status != TT_OK)
+        return status;
+    uint32_t positions = is_wide ? WIDE_POSITIONS : NARROW_POSITIONS;
+    (void)snprintf(plan->options, sizeof(plan->options),
+                   "-DTT_WEIGHT_HALF=%d -DTILE_POSITIONS=%u -DTILE_WIDE=%d -DTILE_BLOCK_ROWS=%d -DTILE_MAX_TILES=%d "
+                   "-DTILE_MAX_SUMS=%d",
+                   matrix->is_half, positions, is_wide, BLOCK_ROWS, MAX_TILES, MAX_SUMS);
+    size_t n_tiles = ceil_div(n_positions, positions), n_panels = ceil_div(matrix->n_out, 32);
+    choose_cut(n_tiles, n_panels, tt_device_caps(kernels->device)->n_compute_units, plan);
+    size_t slices = tt_matrix_slices(matrix), n_blocks = ceil_div(slices, BLOCK_ROWS / matrix->n_taps);
+    plan->block_slices = (uint32_t)ceil_div(slices, n_blocks);
+    plan->global[0] = ceil_div(n_tiles, plan->tiles);
+    plan->global[1] = ceil_div(n_panels, plan->panels);
+    plan->local[0] = plan->local[1] = 1;
+    return TT_OK;
+}
+
+tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions, tt_tile_plan *plan,
+                            tt_error *err)
+{
+    *plan = (tt_tile_plan){0};
+    if (kernels->family == TT_FAMILY_CPU_TILE)
+        return plan_tiles(kernels, matrix, n_positions, plan, err);
+    (void)snprintf(plan->options, sizeof(plan->options), "-DTT_WEIGHT_HALF=%d", matrix->is_half);
+    plan->global[0] = ceil_div(ceil_div(n_positions, PLAIN_POSITIONS), PLAIN_LANES) * PLAIN_LANES;
+    plan->global[1] = ceil_div(matrix->n_out, 32) * PLAIN_PARTS;
+    plan->local[0] = PLAIN_LANES;
+    plan->local[1] = 1;
+    return TT_OK;
+}
+
+cl_uint4 tt_tile_geometry(const tt_plane *plane, bool at_corner)
+{
+    uint32_t row = plane->width + 2 * plane->border, image = row * (plane->height + 2 * plane->border);
+    uint32_t inset = at_corner ? 0 : plane->border * (row + 1);
+    return (cl_uint4){{plane->offset + inset, row, image, image * plane->batch}};
+}
+
+tt_status tt_tile_set_plane(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, const tt_plane *plane,
+                            bool at_corner, tt_error *err)
+{
+    cl_uint4 geometry = tt_tile_geometry(plane, at_corner);
+    tt_status status = tt_kernels_set(kernels, kernel, index, sizeof(plane->mem), &plane->mem, err);
+    if (status == TT_OK)
+        status = tt_kernels_set(kernels, kernel, index, sizeof(geometry), &geometry, err);
+    return status;
+}
+
+tt_status tt_tile_set_uint4(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, uint32_t a, uint32_t b,
+                            uint32_t c, uint32_t d, tt_error *err)
+{
+    cl_uint4 value = {{a, b, c, d}};
+    return tt_kernels_set(kernels, kernel, index, sizeof(value), &value, err);
+}
+
+double tt_tile_plane_bytes(const tt_kernels *kernels, const tt_plane *plane)
+{
+    double units = (double)tt_plane_slices(plane) * (double)tt_plane_positions(plane);
+    return units * (kernels->storage == TT_STORAGE_F16 ? 8 : 16);
+}

@@ -1,0 +1,46 @@
+/* device-private.h - the device object and the finding of devices, shared by the files of this folder. */
+#ifndef TT_DEVICE_DEVICE_PRIVATE_H
+#define TT_DEVICE_DEVICE_PRIVATE_H
+
+#include "device/program.h"
+#include "device/quirks-private.h"
+
+/* A device as it was found, before anything is opened. */
+typedef struct tt_found {
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_device_type type;
+    bool shared_memory;         /* the host sees the same memory */
+    char platform_version[256]; /* part of the cache key: compilers change without the driver version */
+    tt_caps caps;
+    tt_quirks quirks;
+} tt_found;
+
+/* Finds all usable devices, best first; *found is freed with free(). TT_ERROR_DEVICE when there is none. */
+tt_status tt_devices_find(const tt_cl *cl, tt_found **found, size_t *n_found, tt_error *err);
+
+/* Picks by index or part of a name (NULL or "": the first); the sentence of a failure lists what there is. */
+tt_status tt_devices_choose(const tt_found *found, size_t n_found, const char *wanted, size_t *index, tt_error *err);
+
+/* A built program; see program.c. */
+typedef struct tt_program tt_program;
+
+struct tt_device {
+    tt_cl cl;
+    tt_found found;
+    cl_context context;
+    cl_command_queue queue;
+    const tt_log *log;
+    bool profiling;
+    uint64_t bytes, peak_bytes;
+    char *cache_dir;  /* NULL: no cache on disk */
+    char *kernel_dir; /* NULL: embedded sources only */
+    bool cache_warned;
+    tt_source_fn sources;
+    tt_program *programs; /* list, newest first */
+};
+
+/* Releases all programs of the device. */
+void tt_programs_release(tt_device *device);
+
+#endif

@@ -1,0 +1,38 @@
+/* recorder.h - an ordered list of kernel launches, built once and replayed every step. */
+#ifndef TT_DEVICE_RECORDER_H
+#define TT_DEVICE_RECORDER_H
+
+#include "device/device.h"
+
+typedef struct tt_recorder tt_recorder;
+
+/* One launch. local[0] == 0: the driver chooses. */
+typedef struct tt_launch {
+    const char *stem; /* op name for profiles, static storage: "linear" */
+    cl_kernel kernel; /* with all arguments set; owned by the recorder from now on, also on failure */
+    uint32_t n_dims;
+    size_t global[3], local[3];
+    double flops, bytes; /* work of this launch, for reports; 0 when unknown */
+} tt_launch;
+
+tt_status tt_recorder_create(tt_device *device, tt_recorder **recorder, tt_error *err);
+void tt_recorder_destroy(tt_recorder *recorder);
+
+/* Appends a launch. */
+tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_error *err);
+
+/* Enqueues all launches in order, flushing now and then; does not wait. No allocation. */
+tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err);
+
+size_t tt_recorder_count(const tt_recorder *recorder);
+
+/* Runs the list once on a profiling device and sums milliseconds, FLOPs and bytes per stem. *rows is freed with free().
+ */
+typedef struct tt_profile_row {
+    const char *stem;
+    uint32_t n_launches;
+    double ms, flops, bytes;
+} tt_profile_row;
+tt_status tt_recorder_profile(tt_recorder *recorder, tt_profile_row **rows, size_t *n_rows, tt_error *err);
+
+#endif

@@ -1,0 +1,98 @@
+/* graph-private.h - what the files of this room share: values, ops and host-visible arrays of a graph. */
+#ifndef TT_GRAPH_GRAPH_PRIVATE_H
+#define TT_GRAPH_GRAPH_PRIVATE_H
+
+#include "cl-kernels/attention.h"
+#include "cl-kernels/elementwise.h"
+#include "cl-kernels/embedding.h"
+#include "cl-kernels/group-norm.h"
+#include "cl-kernels/layer-norm.h"
+#include "cl-kernels/linear.h"
+#include "cl-kernels/pack.h"
+#include "graph/graph.h"
+
+typedef enum tt_op_kind {
+    TT_OP_PACK,
+    TT_OP_UNPACK,
+    TT_OP_LINEAR,
+    TT_OP_CONV3X3,
+    TT_OP_GROUP_NORM,
+    TT_OP_LAYER_NORM,
+    TT_OP_ATTENTION,
+    TT_OP_ELEMENTWISE,
+    TT_OP_EMBEDDING
+} tt_op_kind;
+
+/* A value: memory of its own (root == itself) or a channel view of another. */
+typedef struct tt_node {
+    tt_plane plane; /* geometry; mem and offset are set once planned; border only in roots until then */
+    tt_value root;
+    uint32_t first_channel; /* of the view inside its root */
+    bool is_static;
+    bool is_scratch;        /* plain bytes used inside one op */
+    uint32_t first, last;   /* life in execution order, both inclusive */
+    size_t n_bytes, offset; /* place in the arena */
+} tt_node;
+
+/* An array that the host writes or reads. */
+typedef struct tt_io {
+    char name[64];
+    tt_buffer buffer;
+    size_t n; /* elements (float or int) */
+    bool is_static, is_ids, is_output, channels_last;
+} tt_io;
+
+typedef struct tt_op {
+    tt_op_kind kind;
+    tt_value in, in2, residual, per_image; /* TT_NONE where absent; attention: q, k, v in the first three */
+    tt_value out;
+    tt_value scratch;
+    bool is_static;
+    uint32_t order; /* place in the execution: static ops first */
+    size_t io;      /* pack, unpack, embedding */
+    const tt_matrix *matrix;
+    const tt_vector *scale, *shift;
+    const tt_table *tokens, *positions;
+    tt_activation activation;
+    tt_conv_mode mode;
+    uint32_t n_groups, n_heads;
+    float eps, a_scale, b_scale, offset;
+    bool silu, causal;
+} tt_op;
+
+struct tt_graph {
+    tt_kernels kernels;
+    tt_weight_store *store;
+    char name[64];
+    tt_node *nodes;
+    size_t n_nodes, node_capacity;
+    tt_op *ops;
+    size_t n_ops, op_capacity;
+    tt_io *ios;
+    size_t n_ios, io_capacity;
+    tt_status status; /* first failure of building */
+    tt_error error;
+    tt_buffer arena;
+    tt_recorder *static_list, *step_list;
+    bool compiled, static_is_stale;
+};
+
+/* The node of a value; the value must be valid. */
+static inline tt_node *tt_graph_node(tt_graph *graph, tt_value value)
+{
+    return &graph->nodes[value];
+}
+
+/* Remembers the first failure of building. Returns TT_NONE. */
+tt_value tt_graph_failed(tt_graph *graph, tt_status status);
+
+/* plan.c: execution order, lives, places of all values; n_bytes of the arena. */
+tt_status tt_graph_plan(tt_graph *graph, size_t *n_bytes, tt_error *err);
+
+/* record.c: launches of all ops into the two lists. The arena exists and all planes have their place. */
+tt_status tt_graph_record(tt_graph *graph, tt_error *err);
+
+/* record.c: arguments of a group norm, also used to size its scratch before planes have places. */
+tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt_plane *second);
+
+#endif

@@ -1,0 +1,130 @@
+/* graph.c - life of a graph: create, compile, write inputs, run, read outputs. */
+#include "graph/graph.h"
+#include "graph/graph-private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+tt_status tt_graph_create(const tt_kernels *kernels, const char *name, tt_weight_store *store, tt_graph **graph,
+                          tt_error *err)
+{
+    tt_graph *g = calloc(1, sizeof *g);
+    if (!g)
+        return tt_fail_memory(err, "a graph", sizeof *g);
+    g->kernels = *kernels;
+    g->store = store;
+    g->static_is_stale = true;
+    snprintf(g->name, sizeof g->name, "%s", name);
+    *graph = g;
+    return TT_OK;
+}
+
+void tt_graph_destroy(tt_graph *graph)
+{
+    if (!graph)
+        return;
+    tt_recorder_destroy(graph->static_list);
+    tt_recorder_destroy(graph->step_list);
+    for (size_t i = 0; i < graph->n_ios; i++)
+        tt_buffer_release(graph->kernels.device, &graph->ios[i].buffer);
+    tt_buffer_release(graph->kernels.device, &graph->arena);
+    free(graph->ios);
+    free(graph->ops);
+    free(graph->nodes);
+    free(graph);
+}
+
+tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
+{
+    if (graph->status != TT_OK) {
+        if (err)
+            *err = graph->error;
+        return graph->status;
+    }
+    size_t n_bytes = 0;
+    tt_status status = tt_graph_plan(graph, &n_bytes, err);
+    char what[96];
+    snprintf(what, sizeof what, "activations of %s", graph->name);
+    if (status == TT_OK)
+        status = tt_buffer_create(graph->kernels.device, n_bytes ? n_bytes : 1, what, &graph->arena, err);
+    if (status == TT_OK)
+        status = tt_recorder_create(graph->kernels.device, &graph->static_list, err);
+    if (status == TT_OK)
+        status = tt_recorder_create(graph->kernels.device, &graph->step_list, err);
+    if (status == TT_OK)
+        status = tt_graph_record(graph, err);
+    graph->compiled = status == TT_OK;
+    return status;
+}
+
+tt_status tt_graph_run(tt_graph *graph, tt_error *err)
+{
+    if (!graph->compiled)
+        return tt_fail(err, TT_ERROR_INTERNAL, "%s: the graph was not compiled", graph->name);
+    tt_status status = TT_OK;
+    if (graph->static_is_stale)
+        status = tt_recorder_replay(graph->static_list, err);
+    if (status == TT_OK) {
+        graph->static_is_stale = false;
+        status = tt_recorder_replay(graph->step_list, err);
+    }
+    return status;
+}
+
+/* The array `name` of the wanted kind and length, or NULL with a sentence. */
+static tt_io *find_io(tt_graph *graph, const char *name, size_t n, bool is_output, bool is_ids, tt_error *err)
+{
+    for (size_t i = 0; i < graph->n_ios; i++) {
+        tt_io *io = &graph->ios[i];
+        if (strcmp(io->name, name) != 0 || io->is_output != is_output || io->is_ids != is_ids)
+            continue;
+        if (io->n == n)
+            return io;
+        tt_fail(err, TT_ERROR_INTERNAL, "%s: array %s has %zu elements, not %zu", graph->name, name, io->n, n);
+        return NULL;
+    }
+    tt_fail(err, TT_ERROR_INTERNAL, "%s: there is no array %s", graph->name, name);
+    return NULL;
+}
+
+tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err)
+{
+    tt_io *io = find_io(graph, name, n, false, false, err);
+    if (!io)
+        return TT_ERROR_INTERNAL;
+    if (io->is_static)
+        graph->static_is_stale = true;
+    return tt_buffer_write(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);
+}
+
+tt_status tt_graph_write_ids(tt_graph *graph, const char *name, const int32_t *ids, size_t n, tt_error *err)
+{
+    tt_io *io = find_io(graph, name, n, false, true, err);
+    if (!io)
+        return TT_ERROR_INTERNAL;
+    return tt_buffer_write(graph->kernels.device, &io->buffer, 0, ids, n * sizeof *ids, err);
+}
+
+tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err)
+{
+    tt_io *io = find_io(graph, name, n, true, false, err);
+    if (!io)
+        return TT_ERROR_INTERNAL;
+    return tt_buffer_read(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);
+}
+
+size_t tt_graph_arena_bytes(const tt_graph *graph)
+{
+    return graph->arena.n_bytes;
+}
+
+size_t tt_graph_launches(const tt_graph *graph)
+{
+    return graph->step_list ? tt_recorder_count(graph->step_list) : 0;
+}
+
+tt_recorder *tt_graph_recorder(tt_graph *graph)
+{
+    return graph->step_list;
+}

@@ -1,0 +1,120 @@
+/* graph.h - one stage as a list of ops over C4 planes: built once per (model, size, batch), planned into one arena,
+ * recorded, replayed.
+ *
+ * Builders call the op functions below; each appends an op and returns its value. The first failure is remembered and
+ * makes every later op do nothing, so builders need no checks: tt_graph_compile reports it. A convolution's input gets
+ * its zero border by itself: consuming a value with tt_graph_conv3x3 makes the producing op write the border.
+ *
+ * Inputs marked static (prompt embeddings) split the list in two: ops that depend on static inputs alone run once after
+ * such an input was written (cross-attention keys and values), all others at every run. */
+#ifndef TT_GRAPH_GRAPH_H
+#define TT_GRAPH_GRAPH_H
+
+#include "cl-kernels/conv3x3.h"
+#include "cl-kernels/plane.h"
+#include "graph/weight-store.h"
+
+typedef struct tt_graph tt_graph;
+
+/* A value of a graph; TT_NONE where an optional operand is absent. */
+typedef int32_t tt_value;
+enum { TT_NONE = -1 };
+
+/* Makes an empty graph over a component's weights. `name` appears in sentences ("unet"). store may be NULL for graphs
+ * without weights (tests). */
+tt_status tt_graph_create(const tt_kernels *kernels, const char *name, tt_weight_store *store, tt_graph **graph,
+                          tt_error *err);
+void tt_graph_destroy(tt_graph *graph);
+
+/* ---- operands */
+
+/* Float array [batch][channels][height][width] written by tt_graph_write under `name`. */
+tt_value tt_graph_input(tt_graph *graph, const char *name, bool is_static, uint32_t batch, uint32_t channels,
+                        uint32_t height, uint32_t width);
+
+/* Float array [batch][tokens][channels]; the value has height 1 and width = tokens. */
+tt_value tt_graph_input_tokens(tt_graph *graph, const char *name, bool is_static, uint32_t batch, uint32_t tokens,
+                               uint32_t channels);
+
+/* Marks a value to be read back by tt_graph_read: [batch][channels][height][width], or [batch][positions][channels]. */
+void tt_graph_output(tt_graph *graph, tt_value value, const char *name, bool channels_last);
+
+/* ---- ops: weights are named by layer, ".weight" and ".bias" are added */
+
+typedef struct tt_linear_op {
+    const char *name;         /* one layer, or ... */
+    const char *const *names; /* ... n_names layers stacked (QKV); then n_outs[] holds their outputs */
+    const uint32_t *n_outs;
+    uint32_t n_names;
+    uint32_t n_out; /* of `name`; for geglu the stored 2 * inner width */
+    bool no_bias, geglu;
+    bool extra_input; /* the input is the virtual concat of in and in2 */
+    tt_value in2;     /* used when extra_input */
+    bool add_residual;
+    tt_value residual; /* used when add_residual */
+    tt_activation activation;
+} tt_linear_op;
+
+/* y = act(W x + b + residual) at every position. */
+tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *op);
+
+typedef struct tt_conv_op {
+    const char *name;
+    uint32_t n_out;
+    tt_conv_mode mode;
+    uint32_t out_height, out_width; /* TT_CONV_UP only: 0 = twice the input, else 2n or 2n - 1 */
+    bool no_bias;
+    bool add_per_image;
+    tt_value per_image_bias; /* used when add_per_image: [batch, n_out, 1, 1] */
+    bool add_residual;
+    tt_value residual;
+    tt_activation activation;
+} tt_conv_op;
+
+/* 3x3 convolution. */
+tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *op);
+
+/* Group norm of in (and in2 unless TT_NONE: virtual concat), then SiLU when asked. */
+tt_value tt_graph_group_norm(tt_graph *graph, tt_value in, tt_value in2, const char *name, uint32_t n_groups, float eps,
+                             bool silu);
+
+tt_value tt_graph_layer_norm(tt_graph *graph, tt_value in, const char *name, float eps);
+
+/* softmax(q k' / sqrt(head_dim)) v. */
+tt_value tt_graph_attention(tt_graph *graph, tt_value q, tt_value k, tt_value v, uint32_t n_heads, bool causal);
+
+/* act(a * scale + b * scale2 + offset); b may be TT_NONE. */
+tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float scale, float scale2, float offset,
+                              tt_activation activation);
+
+/* Token ids written by tt_graph_write_ids under `name`; tables by full tensor name. */
+tt_value tt_graph_embedding(tt_graph *graph, const char *name, uint32_t batch, uint32_t tokens, const char *token_table,
+                            uint32_t n_tokens, const char *position_table, uint32_t n_positions, uint32_t width);
+
+/* View of n_channels channels from first_channel (a multiple of 4): no work, no memory. */
+tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_channel, uint32_t n_channels);
+
+/* Geometry of a value (channels, batch, height, width); zeros for an invalid one. */
+tt_plane tt_graph_shape(const tt_graph *graph, tt_value value);
+
+/* ---- life */
+
+/* Plans the arena (greedy by size), allocates it, records all launches. Reports the first failure of building. */
+tt_status tt_graph_compile(tt_graph *graph, tt_error *err);
+
+/* Replays: the static part when a static input changed, then the rest. Enqueues without waiting. */
+tt_status tt_graph_run(tt_graph *graph, tt_error *err);
+
+/* Blocking copies; n is checked against the declared shape. */
+tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err);
+tt_status tt_graph_write_ids(tt_graph *graph, const char *name, const int32_t *ids, size_t n, tt_error *err);
+tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err);
+
+/* Planned bytes of activations, and launches of one run without the static part. */
+size_t tt_graph_arena_bytes(const tt_graph *graph);
+size_t tt_graph_launches(const tt_graph *graph);
+
+/* The step list, for profiles. */
+tt_recorder *tt_graph_recorder(tt_graph *graph);
+
+#endif

@@ -1,0 +1,133 @@
+/* plan.c - lives of values and their places in one arena, largest first (greedy by size; Pisarchyk and Lee,
+ * arXiv 2001.03288). */
+#include "base/checked.h"
+#include "graph/graph-private.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 256 };
+
+/* Static ops come first, each part in building order. */
+static void number_ops(tt_graph *graph)
+{
+    uint32_t order = 0;
+    for (int is_static = 1; is_static >= 0; is_static--)
+        for (size_t i = 0; i < graph->n_ops; i++)
+            if (graph->ops[i].is_static == (is_static == 1))
+                graph->ops[i].order = order++;
+}
+
+/* Extends the life of a value's root to an op; a static result that a step op uses lives for ever. */
+static void use_value(tt_graph *graph, tt_value value, const tt_op *op)
+{
+    if (value == TT_NONE)
+        return;
+    tt_node *root = tt_graph_node(graph, tt_graph_node(graph, value)->root);
+    if (op->order < root->first)
+        root->first = op->order;
+    if (op->order > root->last)
+        root->last = op->order;
+    if (root->is_static && !op->is_static)
+        root->last = UINT32_MAX;
+}
+
+static void find_lives(tt_graph *graph)
+{
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        graph->nodes[i].first = UINT32_MAX;
+        graph->nodes[i].last = 0;
+    }
+    for (size_t i = 0; i < graph->n_ops; i++) {
+        const tt_op *op = &graph->ops[i];
+        const tt_value values[] = {op->in, op->in2, op->residual, op->per_image, op->out, op->scratch};
+        for (size_t j = 0; j < sizeof values / sizeof *values; j++)
+            use_value(graph, values[j], op);
+    }
+}
+
+/* Values that own memory, largest first; equal sizes in building order, so that plans are reproducible. */
+typedef struct tt_placed {
+    tt_node *node;
+    size_t index;
+} tt_placed;
+
+static int by_size(const void *a, const void *b)
+{
+    const tt_placed *x = a, *y = b;
+    if (x->node->n_bytes != y->node->n_bytes)
+        return x->node->n_bytes < y->node->n_bytes ? 1 : -1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static bool lives_overlap(const tt_node *a, const tt_node *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* Lowest offset where node collides with none of the n nodes placed before (in any order of offsets). */
+static size_t lowest_gap(const tt_node *node, const tt_placed *placed, size_t n)
+{
+    size_t offset = 0;
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (size_t i = 0; i < n; i++) {
+            const tt_node *other = placed[i].node;
+            size_t end = tt_round_up(other->offset + other->n_bytes, ALIGNMENT);
+            if (lives_overlap(node, other) && offset < end && other->offset < offset + node->n_bytes) {
+                offset = end;
+                moved = true;
+            }
+        }
+    }
+    return offset;
+}
+
+static size_t place_all(tt_placed *items, size_t n)
+{
+    size_t total = 0;
+    qsort(items, n, sizeof *items, by_size);
+    for (size_t i = 0; i < n; i++) {
+        items[i].node->offset = lowest_gap(items[i].node, items, i);
+        size_t end = items[i].node->offset + items[i].node->n_bytes;
+        if (end > total)
+            total = end;
+    }
+    return total;
+}
+
+/* Views take place, border and memory of their root. */
+static void resolve_views(tt_graph *graph)
+{
+    size_t unit = graph->kernels.storage == TT_STORAGE_F16 ? 8 : 16;
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        tt_node *node = &graph->nodes[i];
+        const tt_node *root = &graph->nodes[node->root];
+        node->plane.border = root->plane.border;
+        node->plane.offset =
+            (uint32_t)(root->offset / unit + (size_t)(node->first_channel / 4) * tt_plane_slice_units(&node->plane));
+    }
+}
+
+tt_status tt_graph_plan(tt_graph *graph, size_t *n_bytes, tt_error *err)
+{
+    tt_placed *items = malloc((graph->n_nodes ? graph->n_nodes : 1) * sizeof *items);
+    if (!items)
+        return tt_fail_memory(err, "the memory plan", graph->n_nodes * sizeof *items);
+    number_ops(graph);
+    find_lives(graph);
+    size_t n = 0;
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        tt_node *node = &graph->nodes[i];
+        if (node->root != (tt_value)i || node->first == UINT32_MAX)
+            continue;
+        if (!node->is_scratch)
+            node->n_bytes = tt_plane_bytes(&node->plane, graph->kernels.storage);
+        items[n] = (tt_placed){.node = node, .index = n};
+        n++;
+    }
+    *n_bytes = tt_round_up(place_all(items, n), ALIGNMENT);
+    resolve_views(graph);
+    free(items);
+    return TT_OK;
+}

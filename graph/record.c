@@ -1,0 +1,157 @@
+/* record.c - turns planned ops into recorded launches. */
+#include "graph/graph-private.h"
+
+/* The planned plane of an operand; *plane is scratch space for it. NULL for TT_NONE. */
+static const tt_plane *plane_of(const tt_graph *graph, tt_value value, tt_plane *plane)
+{
+    if (value == TT_NONE)
+        return NULL;
+    *plane = graph->nodes[value].plane;
+    plane->mem = graph->arena.mem;
+    return plane;
+}
+
+static tt_plane required(const tt_graph *graph, tt_value value)
+{
+    tt_plane plane = {0};
+    plane_of(graph, value, &plane);
+    return plane;
+}
+
+tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt_plane *second)
+{
+    tt_group_norm_args args = {.in = required(graph, op->in),
+                               .in2 = plane_of(graph, op->in2, second),
+                               .scale = op->scale,
+                               .shift = op->shift,
+                               .n_groups = op->n_groups,
+                               .eps = op->eps,
+                               .silu = op->silu,
+                               .out = required(graph, op->out),
+                               .scratch = graph->arena.mem};
+    if (op->scratch != TT_NONE)
+        args.scratch_offset = (uint32_t)(graph->nodes[op->scratch].offset / sizeof(float));
+    return args;
+}
+
+static tt_status record_linear(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_plane in2, residual;
+    tt_linear_args args = {.in = required(graph, op->in),
+                           .in2 = plane_of(graph, op->in2, &in2),
+                           .matrix = op->matrix,
+                           .residual = plane_of(graph, op->residual, &residual),
+                           .activation = op->activation,
+                           .out = required(graph, op->out)};
+    return tt_linear_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_conv3x3(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_plane per_image, residual;
+    tt_conv3x3_args args = {.in = required(graph, op->in),
+                            .matrix = op->matrix,
+                            .mode = op->mode,
+                            .per_image_bias = plane_of(graph, op->per_image, &per_image),
+                            .residual = plane_of(graph, op->residual, &residual),
+                            .activation = op->activation,
+                            .out = required(graph, op->out)};
+    return tt_conv3x3_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_group_norm(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_plane second;
+    tt_group_norm_args args = tt_graph_group_norm_args(graph, op, &second);
+    return tt_group_norm_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_layer_norm(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_layer_norm_args args = {.in = required(graph, op->in),
+                               .scale = op->scale,
+                               .shift = op->shift,
+                               .eps = op->eps,
+                               .out = required(graph, op->out)};
+    return tt_layer_norm_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_attention(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_attention_args args = {.q = required(graph, op->in),
+                              .k = required(graph, op->in2),
+                              .v = required(graph, op->residual),
+                              .n_heads = op->n_heads,
+                              .head_dim = graph->nodes[op->in].plane.channels / op->n_heads,
+                              .causal = op->causal,
+                              .out = required(graph, op->out)};
+    return tt_attention_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_elementwise(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_plane b;
+    tt_elementwise_args args = {.a = required(graph, op->in),
+                                .b = plane_of(graph, op->in2, &b),
+                                .scale = op->a_scale,
+                                .scale2 = op->b_scale,
+                                .offset = op->offset,
+                                .activation = op->activation,
+                                .out = required(graph, op->out)};
+    return tt_elementwise_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_embedding(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_embedding_args args = {.ids = graph->ios[op->io].buffer.mem,
+                              .tokens = op->tokens,
+                              .positions = op->positions,
+                              .out = required(graph, op->out)};
+    return tt_embedding_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_pack(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    const tt_io *io = &graph->ios[op->io];
+    bool is_input = op->kind == TT_OP_PACK;
+    tt_pack_args args = {.array = io->buffer.mem,
+                         .channels_last = io->channels_last,
+                         .plane = required(graph, is_input ? op->out : op->in)};
+    return is_input ? tt_pack_record(&graph->kernels, &args, list, err)
+                    : tt_unpack_record(&graph->kernels, &args, list, err);
+}
+
+static tt_status record_op(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    switch (op->kind) {
+    case TT_OP_PACK:
+    case TT_OP_UNPACK:
+        return record_pack(graph, op, list, err);
+    case TT_OP_LINEAR:
+        return record_linear(graph, op, list, err);
+    case TT_OP_CONV3X3:
+        return record_conv3x3(graph, op, list, err);
+    case TT_OP_GROUP_NORM:
+        return record_group_norm(graph, op, list, err);
+    case TT_OP_LAYER_NORM:
+        return record_layer_norm(graph, op, list, err);
+    case TT_OP_ATTENTION:
+        return record_attention(graph, op, list, err);
+    case TT_OP_ELEMENTWISE:
+        return record_elementwise(graph, op, list, err);
+    case TT_OP_EMBEDDING:
+        return record_embedding(graph, op, list, err);
+    }
+    return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
+}
+
+tt_status tt_graph_record(tt_graph *graph, tt_error *err)
+{
+    for (size_t i = 0; i < graph->n_ops; i++) {
+        const tt_op *op = &graph->ops[i];
+        tt_status status = record_op(graph, op, op->is_static ? graph->static_list : graph->step_list, err);
+        if (status != TT_OK)
+            return status;
+    }
+    return TT_OK;
+}

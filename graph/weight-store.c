@@ -1,0 +1,253 @@
+/* weight-store.c - finds, checks, packs and keeps the weights of one component. */
+#include "graph/weight-store.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR, TT_ENTRY_TABLE } tt_entry_kind;
+
+/* Entries are allocated one by one: their addresses are handed out. */
+typedef struct tt_entry {
+    char *key;
+    tt_entry_kind kind;
+    union {
+        tt_matrix matrix;
+        tt_vector vector;
+        tt_table table;
+    } as;
+} tt_entry;
+
+struct tt_weight_store {
+    tt_kernels kernels;
+    tt_weights *weights;
+    tt_entry **entries;
+    size_t n_entries, capacity;
+    uint64_t n_bytes;
+};
+
+tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store, tt_error *err)
+{
+    tt_weight_store *s = calloc(1, sizeof *s);
+    if (!s)
+        return tt_fail_memory(err, "a weight store", sizeof *s);
+    s->kernels = *kernels;
+    s->weights = weights;
+    *store = s;
+    return TT_OK;
+}
+
+static void release_entry(tt_weight_store *store, tt_entry *entry)
+{
+    tt_device *device = store->kernels.device;
+    if (entry->kind == TT_ENTRY_MATRIX)
+        tt_matrix_release(device, &entry->as.matrix);
+    else if (entry->kind == TT_ENTRY_VECTOR)
+        tt_vector_release(device, &entry->as.vector);
+    else
+        tt_table_release(device, &entry->as.table);
+    free(entry->key);
+    free(entry);
+}
+
+void tt_weight_store_destroy(tt_weight_store *store)
+{
+    if (!store)
+        return;
+    for (size_t i = 0; i < store->n_entries; i++)
+        release_entry(store, store->entries[i]);
+    free(store->entries);
+    free(store);
+}
+
+uint64_t tt_weight_store_bytes(const tt_weight_store *store)
+{
+    return store->n_bytes;
+}
+
+static tt_entry *find_entry(const tt_weight_store *store, const char *key)
+{
+    for (size_t i = 0; i < store->n_entries; i++)
+        if (strcmp(store->entries[i]->key, key) == 0)
+            return store->entries[i];
+    return NULL;
+}
+
+/* Room for one more entry with this key; the caller fills it and then calls keep_entry or free_entry. */
+static tt_entry *new_entry(tt_weight_store *store, tt_entry_kind kind, const char *key)
+{
+    if (store->n_entries == store->capacity) {
+        size_t capacity = store->capacity ? store->capacity * 2 : 128;
+        tt_entry **larger = realloc(store->entries, capacity * sizeof(tt_entry *));
+        if (!larger)
+            return NULL;
+        store->entries = larger;
+        store->capacity = capacity;
+    }
+    tt_entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    entry->kind = kind;
+    if (!tt_string_copy(key, &entry->key)) {
+        free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+static void keep_entry(tt_weight_store *store, tt_entry *entry, size_t n_bytes)
+{
+    store->entries[store->n_entries++] = entry;
+    store->n_bytes += n_bytes;
+}
+
+static void free_entry(tt_entry *entry)
+{
+    free(entry->key);
+    free(entry);
+}
+
+/* Looks one tensor up by layer name and suffix. */
+static tt_status find_tensor(tt_weight_store *store, const char *layer, const char *suffix, uint32_t n_dims,
+                             const uint64_t *dims, tt_weight *weight, tt_error *err)
+{
+    char name[TT_MAX_NAME];
+    int n = snprintf(name, sizeof name, "%s%s", layer, suffix);
+    if (n < 0 || (size_t)n >= sizeof name)
+        return tt_fail(err, TT_ERROR_INTERNAL, "the layer name %s is too long", layer);
+    return tt_weights_get(store->weights, name, n_dims, dims, weight, err);
+}
+
+/* Finds weight and bias of every part. */
+static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *request, tt_matrix_part *parts,
+                            tt_error *err)
+{
+    uint32_t side = request->n_taps == 9 ? 3 : 1;
+    for (uint32_t i = 0; i < request->n_parts; i++) {
+        uint64_t dims[4] = {request->n_out[i], request->n_in, side, side};
+        uint64_t n_out = request->n_out[i];
+        tt_weight weight, bias;
+        tt_status status =
+            find_tensor(store, request->names[i], ".weight", request->n_taps == 9 ? 4 : 2, dims, &weight, err);
+        if (status == TT_OK && request->has_bias)
+            status = find_tensor(store, request->names[i], ".bias", 1, &n_out, &bias, err);
+        if (status != TT_OK)
+            return status;
+        parts[i] = (tt_matrix_part){.dtype = weight.tensor.dtype,
+                                    .values = weight.tensor.data,
+                                    .transposed = weight.transposed,
+                                    .n_out = request->n_out[i]};
+        if (request->has_bias) {
+            parts[i].bias_dtype = bias.tensor.dtype;
+            parts[i].bias = bias.tensor.data;
+        }
+    }
+    return TT_OK;
+}
+
+static void drop_parts(const tt_matrix_request *request, const tt_matrix_part *parts)
+{
+    for (uint32_t i = 0; i < request->n_parts; i++)
+        tt_mapping_drop(parts[i].values,
+                        (size_t)request->n_out[i] * request->n_in * request->n_taps * tt_dtype_size(parts[i].dtype));
+}
+
+static tt_status make_matrix(tt_weight_store *store, const char *key, const tt_matrix_request *request,
+                             const tt_matrix **matrix, tt_error *err)
+{
+    tt_matrix_part parts[TT_MAX_PARTS];
+    tt_status status = find_parts(store, request, parts, err);
+    if (status != TT_OK)
+        return status;
+    tt_entry *entry = new_entry(store, TT_ENTRY_MATRIX, key);
+    if (!entry)
+        return tt_fail_memory(err, "a weight entry", sizeof *entry);
+    status = tt_matrix_create(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps, request->split,
+                              request->geglu, &entry->as.matrix, err);
+    if (status != TT_OK) {
+        tt_error_prefix(err, request->names[0]);
+        free_entry(entry);
+        return status;
+    }
+    drop_parts(request, parts);
+    keep_entry(store, entry, entry->as.matrix.values.n_bytes + entry->as.matrix.bias.n_bytes);
+    *matrix = &entry->as.matrix;
+    return TT_OK;
+}
+
+tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix **matrix,
+                                 tt_error *err)
+{
+    if (request->n_parts == 0 || request->n_parts > TT_MAX_PARTS)
+        return tt_fail(err, TT_ERROR_INTERNAL, "a matrix of %u parts", request->n_parts);
+    tt_text key = {0};
+    for (uint32_t i = 0; i < request->n_parts; i++)
+        tt_text_format(&key, "%s+", request->names[i]);
+    tt_text_format(&key, "split%u", request->split);
+    tt_status status = tt_text_status(&key, err);
+    if (status == TT_OK) {
+        tt_entry *entry = find_entry(store, key.bytes);
+        if (entry)
+            *matrix = &entry->as.matrix;
+        else
+            status = make_matrix(store, key.bytes, request, matrix, err);
+    }
+    tt_text_free(&key);
+    return status;
+}
+
+tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint32_t n, const tt_vector **vector,
+                                 tt_error *err)
+{
+    tt_entry *entry = find_entry(store, name);
+    if (entry) {
+        *vector = &entry->as.vector;
+        return TT_OK;
+    }
+    uint64_t dims = n;
+    tt_weight weight;
+    tt_status status = tt_weights_get(store->weights, name, 1, &dims, &weight, err);
+    if (status != TT_OK)
+        return status;
+    entry = new_entry(store, TT_ENTRY_VECTOR, name);
+    if (!entry)
+        return tt_fail_memory(err, "a weight entry", sizeof *entry);
+    status = tt_vector_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n, &entry->as.vector, err);
+    if (status != TT_OK) {
+        free_entry(entry);
+        return status;
+    }
+    keep_entry(store, entry, entry->as.vector.values.n_bytes);
+    *vector = &entry->as.vector;
+    return TT_OK;
+}
+
+tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
+                                const tt_table **table, tt_error *err)
+{
+    tt_entry *entry = find_entry(store, name);
+    if (entry) {
+        *table = &entry->as.table;
+        return TT_OK;
+    }
+    uint64_t dims[2] = {n_rows, width};
+    tt_weight weight;
+    tt_status status = tt_weights_get(store->weights, name, 2, dims, &weight, err);
+    if (status != TT_OK)
+        return status;
+    entry = new_entry(store, TT_ENTRY_TABLE, name);
+    if (!entry)
+        return tt_fail_memory(err, "a weight entry", sizeof *entry);
+    status =
+        tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width, &entry->as.table, err);
+    if (status != TT_OK) {
+        free_entry(entry);
+        return status;
+    }
+    tt_mapping_drop(weight.tensor.data, (size_t)weight.tensor.n_bytes);
+    keep_entry(store, entry, entry->as.table.values.n_bytes);
+    *table = &entry->as.table;
+    return TT_OK;
+}

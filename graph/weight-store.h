@@ -1,0 +1,46 @@
+/* weight-store.h - one component's weights on the device, packed on first use and shared by all its graphs.
+ *
+ * Tensors are asked for by layer name; the store finds NAME.weight and NAME.bias in the component's tt_weights, checks
+ * their shapes, packs them, and gives the file's pages back to the system. */
+#ifndef TT_GRAPH_WEIGHT_STORE_H
+#define TT_GRAPH_WEIGHT_STORE_H
+
+#include "cl-kernels/embedding.h"
+#include "cl-kernels/matrix.h"
+#include "model-file/weights.h"
+
+enum { TT_MAX_PARTS = 64 };
+
+/* A matrix of the store: n_parts layers stacked along their outputs. */
+typedef struct tt_matrix_request {
+    const char *const *names; /* layer names without ".weight" */
+    const uint32_t *n_out;    /* outputs of each part */
+    uint32_t n_parts;         /* 1..TT_MAX_PARTS */
+    uint32_t n_in, n_taps, split;
+    bool geglu;
+    bool has_bias;
+} tt_matrix_request;
+
+typedef struct tt_weight_store tt_weight_store;
+
+/* weights and kernels are kept by reference (kernels is copied). */
+tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
+                                 tt_error *err);
+
+/* Frees the device memory of everything packed so far; no graph that uses it may run again. */
+void tt_weight_store_destroy(tt_weight_store *store);
+
+/* The pointers stay valid until the store is destroyed. */
+tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix **matrix,
+                                 tt_error *err);
+
+/* name is the full tensor name, e.g. "norm1.weight". */
+tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint32_t n, const tt_vector **vector,
+                                 tt_error *err);
+tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
+                                const tt_table **table, tt_error *err);
+
+/* Device bytes of everything packed so far. */
+uint64_t tt_weight_store_bytes(const tt_weight_store *store);
+
+#endif

@@ -1,0 +1,19 @@
+/* context.h - what a tt_context holds; used inside this room. */
+#ifndef TT_PIPELINE_CONTEXT_H
+#define TT_PIPELINE_CONTEXT_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "device/device.h"
+
+struct tt_context {
+    tt_error error;
+    tt_log log;
+    tt_device *device; /* NULL until one is opened */
+    uint32_t n_models; /* alive on the device */
+};
+
+/* Starts a public call: clears the sentence and returns where the next one goes. */
+tt_error *tt_context_begin(tt_context *context);
+
+#endif

@@ -1,0 +1,87 @@
+/* model.h - what a tt_model holds; used inside this room. */
+#ifndef TT_PIPELINE_MODEL_H
+#define TT_PIPELINE_MODEL_H
+
+#include "model-file/model-files.h"
+#include "pipeline/context.h"
+#include "scheduler/scheduler.h"
+#include "text-encoder/clip.h"
+#include "text-encoder/tokenizer.h"
+#include "unet/unet.h"
+#include "vae/vae.h"
+
+#include <stdatomic.h>
+
+typedef enum tt_family_kind { TT_FAMILY_SD1 = 0, TT_FAMILY_SD2, TT_FAMILY_SDXL } tt_family_kind;
+
+enum { TT_MAX_CLIPS = 2 };
+
+/* One text encoder with its tokenizer. */
+typedef struct tt_text_part {
+    bool present;
+    tt_clip_config config;
+    tt_weights *weights;
+    tt_clip *clip;
+    tt_tokenizer *tokenizer; /* made when first used */
+} tt_text_part;
+
+struct tt_model {
+    tt_context *context;
+    tt_model_files *files;
+    tt_model_files *vae_files, *encoder_files; /* of a VAE given apart; encoder_files only for TAESD pairs */
+    char *vocabulary_path;
+    char name[128];
+    char hash[16]; /* made when first asked for */
+    bool hash_known;
+    tt_family_kind family;
+    tt_precision wanted_precision;
+    bool is_half; /* storage in use */
+    tt_text_part text[TT_MAX_CLIPS];
+    bool has_unet, has_vae;
+    tt_unet_config unet_config;
+    tt_weights *unet_weights;
+    tt_unet *unet;
+    tt_vae_config vae_config;
+    tt_weights *vae_weights, *vae_encoder_weights;
+    bool taesd_is_decoder[2]; /* layouts of original TAESD names: {true, false} */
+    bool vae_tiling;
+    tt_vae *vae;
+    tt_scheduler_config *scheduler;
+    bool force_zeros; /* SDXL: no negative prompt means zero embeddings */
+    uint32_t default_steps, default_width, default_height;
+    float default_cfg_scale;
+    uint64_t n_ignored;
+    bool counted;              /* counts as alive in the context */
+    float *preview_projection; /* [3][latent_channels + 1], fitted when first used */
+    atomic_bool cancelled;
+};
+
+/* load.c / checkpoint.c: fill in a model from its files. */
+tt_status tt_model_read_folder(tt_model *model, tt_error *err);     /* diffusers folder or tintype file */
+tt_status tt_model_read_checkpoint(tt_model *model, tt_error *err); /* bare single file */
+tt_status tt_model_read_component(tt_model *model, tt_error *err);  /* one component's folder */
+
+/* Replaces the VAE by the one of a file or folder. */
+tt_status tt_model_read_vae(tt_model *model, const char *path, tt_error *err);
+
+/* Config text of one VAE and its tensors, in diffusers or old names. */
+tt_status tt_model_take_vae(tt_model *model, const tt_model_files *files, const char *config, const char *role,
+                            tt_error *err);
+
+/* Wraps a component's files as tensors; translate and layout as in tt_weights_create. */
+tt_status tt_model_component(const tt_model_files *files, const char *role, const char *extra_prefix,
+                             tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err);
+
+/* True when a single file holds a tensor of that name. */
+bool tt_model_file_has(const tt_model_files *files, const char *name);
+
+/* Devices objects, made on first use. Fail with a sentence when the model lacks the part or no device is open. */
+tt_status tt_model_need_text(tt_model *model, uint32_t index, tt_error *err);
+tt_status tt_model_need_unet(tt_model *model, tt_error *err);
+tt_status tt_model_need_vae(tt_model *model, tt_error *err);
+tt_status tt_model_need_tokenizer(tt_model *model, uint32_t index, tt_error *err);
+
+/* First 10 hex digits of the file's SHA-256; "" for folders. */
+const char *tt_model_hash(tt_model *model);
+
+#endif

@@ -1,0 +1,109 @@
+/* unet-blocks.c - residual and transformer blocks. */
+#include "graph/layer-name.h"
+#include "unet/unet-build.h"
+
+#include <stdio.h>
+
+tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, uint32_t n_out, const char *name)
+{
+    tt_graph *g = b->graph;
+    uint32_t n_in = tt_graph_shape(g, in).channels + (skip == TT_NONE ? 0 : tt_graph_shape(g, skip).channels);
+    tt_value time = tt_graph_channels(g, b->time_projections, b->next_projection, n_out);
+    b->next_projection += n_out;
+    tt_value shortcut = in;
+    if (n_in != n_out || skip != TT_NONE)
+        shortcut = tt_graph_linear(g, in,
+                                   &(tt_linear_op){.name = tt_layer_join(name, "conv_shortcut").text,
+                                                   .n_out = n_out,
+                                                   .extra_input = skip != TT_NONE,
+                                                   .in2 = skip});
+    tt_value h = tt_graph_group_norm(g, in, skip, tt_layer_join(name, "norm1").text, b->config->n_groups,
+                                     b->config->norm_eps, true);
+    h = tt_graph_conv3x3(
+        g, h,
+        &(tt_conv_op){
+            .name = tt_layer_join(name, "conv1").text, .n_out = n_out, .add_per_image = true, .per_image_bias = time});
+    h = tt_graph_group_norm(g, h, TT_NONE, tt_layer_join(name, "norm2").text, b->config->n_groups, b->config->norm_eps,
+                            true);
+    return tt_graph_conv3x3(
+        g, h,
+        &(tt_conv_op){
+            .name = tt_layer_join(name, "conv2").text, .n_out = n_out, .add_residual = true, .residual = shortcut});
+}
+
+/* Self-attention with q, k, v as one stacked layer; x + to_out(attention(norm(x))). */
+static tt_value self_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads, const char *block)
+{
+    tt_graph *g = b->graph;
+    uint32_t n = tt_graph_shape(g, x).channels;
+    tt_layer_name q = tt_layer_join(block, "attn1.to_q"), k = tt_layer_join(block, "attn1.to_k"),
+                  v = tt_layer_join(block, "attn1.to_v");
+    tt_value normed = tt_graph_layer_norm(g, x, tt_layer_join(block, "norm1").text, 1e-5f);
+    tt_value qkv = tt_graph_linear(g, normed,
+                                   &(tt_linear_op){.names = (const char *const[]){q.text, k.text, v.text},
+                                                   .n_outs = (const uint32_t[]){n, n, n},
+                                                   .n_names = 3,
+                                                   .no_bias = true});
+    tt_value a = tt_graph_attention(g, tt_graph_channels(g, qkv, 0, n), tt_graph_channels(g, qkv, n, n),
+                                    tt_graph_channels(g, qkv, 2 * n, n), n_heads, false);
+    return tt_graph_linear(
+        g, a,
+        &(tt_linear_op){
+            .name = tt_layer_join(block, "attn1.to_out.0").text, .n_out = n, .add_residual = true, .residual = x});
+}
+
+/* Cross-attention; keys and values depend on the prompt alone and are computed once per prompt. */
+static tt_value cross_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads, const char *block)
+{
+    tt_graph *g = b->graph;
+    uint32_t n = tt_graph_shape(g, x).channels;
+    tt_layer_name k = tt_layer_join(block, "attn2.to_k"), v = tt_layer_join(block, "attn2.to_v");
+    tt_value normed = tt_graph_layer_norm(g, x, tt_layer_join(block, "norm2").text, 1e-5f);
+    tt_value q = tt_graph_linear(
+        g, normed, &(tt_linear_op){.name = tt_layer_join(block, "attn2.to_q").text, .n_out = n, .no_bias = true});
+    tt_value kv = tt_graph_linear(g, b->context,
+                                  &(tt_linear_op){.names = (const char *const[]){k.text, v.text},
+                                                  .n_outs = (const uint32_t[]){n, n},
+                                                  .n_names = 2,
+                                                  .no_bias = true});
+    tt_value a =
+        tt_graph_attention(g, q, tt_graph_channels(g, kv, 0, n), tt_graph_channels(g, kv, n, n), n_heads, false);
+    return tt_graph_linear(
+        g, a,
+        &(tt_linear_op){
+            .name = tt_layer_join(block, "attn2.to_out.0").text, .n_out = n, .add_residual = true, .residual = x});
+}
+
+static tt_value feed_forward(tt_unet_builder *b, tt_value x, const char *block)
+{
+    tt_graph *g = b->graph;
+    uint32_t n = tt_graph_shape(g, x).channels;
+    tt_value normed = tt_graph_layer_norm(g, x, tt_layer_join(block, "norm3").text, 1e-5f);
+    tt_value wide = tt_graph_linear(
+        g, normed, &(tt_linear_op){.name = tt_layer_join(block, "ff.net.0.proj").text, .n_out = 8 * n, .geglu = true});
+    return tt_graph_linear(
+        g, wide,
+        &(tt_linear_op){
+            .name = tt_layer_join(block, "ff.net.2").text, .n_out = n, .add_residual = true, .residual = x});
+}
+
+tt_value tt_unet_transformer(tt_unet_builder *b, tt_value in, uint32_t n_heads, uint32_t n_layers, const char *name)
+{
+    tt_graph *g = b->graph;
+    uint32_t n = tt_graph_shape(g, in).channels;
+    /* This norm's epsilon is 1e-6 in all families, whatever norm_eps says. */
+    tt_value x =
+        tt_graph_group_norm(g, in, TT_NONE, tt_layer_join(name, "norm").text, b->config->n_groups, 1e-6f, false);
+    x = tt_graph_linear(g, x, &(tt_linear_op){.name = tt_layer_join(name, "proj_in").text, .n_out = n});
+    for (uint32_t i = 0; i < n_layers; i++) {
+        char block[TT_MAX_NAME];
+        snprintf(block, sizeof block, "%s.transformer_blocks.%u", name, i);
+        x = self_attention(b, x, n_heads, block);
+        x = cross_attention(b, x, n_heads, block);
+        x = feed_forward(b, x, block);
+    }
+    return tt_graph_linear(
+        g, x,
+        &(tt_linear_op){
+            .name = tt_layer_join(name, "proj_out").text, .n_out = n, .add_residual = true, .residual = in});
+}

@@ -1,0 +1,175 @@
+/* unet-build.c - the whole UNet as a graph: embeddings, down path, mid block, up path. */
+#include "unet/unet-build.h"
+
+#include <stdio.h>
+
+enum { NAME_BYTES = 64 };
+
+/* Skips: outputs of the down path, taken back by the up path in reverse. */
+typedef struct tt_skips {
+    tt_value values[TT_UNET_MAX_RESNETS + TT_UNET_MAX_BLOCKS + 1];
+    uint32_t n;
+} tt_skips;
+
+/* The residual blocks in the order in which they are built. */
+typedef struct tt_resnet_list {
+    char names[TT_UNET_MAX_RESNETS][NAME_BYTES + 16];
+    const char *pointers[TT_UNET_MAX_RESNETS];
+    uint32_t n_out[TT_UNET_MAX_RESNETS];
+    uint32_t n;
+} tt_resnet_list;
+
+static uint32_t up_channels(const tt_unet_config *c, uint32_t block)
+{
+    return c->channels[c->n_blocks - 1 - block];
+}
+
+static void list_resnet(tt_resnet_list *list, uint32_t n_out, const char *path, uint32_t block, uint32_t layer)
+{
+    if (list->n == TT_UNET_MAX_RESNETS)
+        return;
+    char *name = list->names[list->n];
+    if (block == UINT32_MAX)
+        snprintf(name, sizeof list->names[0], "%s.resnets.%u.time_emb_proj", path, layer);
+    else
+        snprintf(name, sizeof list->names[0], "%s.%u.resnets.%u.time_emb_proj", path, block, layer);
+    list->pointers[list->n] = name;
+    list->n_out[list->n++] = n_out;
+}
+
+static void list_resnets(const tt_unet_config *c, tt_resnet_list *list)
+{
+    list->n = 0;
+    for (uint32_t i = 0; i < c->n_blocks; i++)
+        for (uint32_t j = 0; j < c->layers_per_block; j++)
+            list_resnet(list, c->channels[i], "down_blocks", i, j);
+    for (uint32_t j = 0; c->has_mid && j < 2; j++)
+        list_resnet(list, c->channels[c->n_blocks - 1], "mid_block", UINT32_MAX, j);
+    for (uint32_t i = 0; i < c->n_blocks; i++)
+        for (uint32_t j = 0; j <= c->layers_per_block; j++)
+            list_resnet(list, up_channels(c, i), "up_blocks", i, j);
+}
+
+/* SDXL: MLP over pooled text and time ids, added to the time embedding; TT_NONE for other families. */
+static tt_value added_embedding(tt_graph *g, const tt_unet_config *c, uint32_t batch, uint32_t n_embed)
+{
+    if (c->addition_input_dim == 0)
+        return TT_NONE;
+    tt_value added = tt_graph_input_tokens(g, "added", true, batch, 1, c->addition_input_dim);
+    /* A token sequence of length one per image is the same memory as one position per image. */
+    tt_value h = tt_graph_linear(
+        g, added, &(tt_linear_op){.name = "add_embedding.linear_1", .n_out = n_embed, .activation = TT_ACT_SILU});
+    return tt_graph_linear(g, h, &(tt_linear_op){.name = "add_embedding.linear_2", .n_out = n_embed});
+}
+
+/* Time embedding MLP, then its projection for every residual block in one stacked layer. */
+static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t batch)
+{
+    uint32_t n_embed = 4 * c->channels[0];
+    tt_value time = tt_graph_input_tokens(g, "time", false, batch, 1, c->channels[0]);
+    if (c->time_cond_dim > 0) {
+        tt_value cond = tt_graph_input_tokens(g, "timestep_cond", true, batch, 1, c->time_cond_dim);
+        tt_value projected = tt_graph_linear(
+            g, cond, &(tt_linear_op){.name = "time_embedding.cond_proj", .n_out = c->channels[0], .no_bias = true});
+        time = tt_graph_elementwise(g, time, projected, 1.0f, 1.0f, 0.0f, TT_ACT_NONE);
+    }
+    tt_value added = added_embedding(g, c, batch, n_embed);
+    tt_value h = tt_graph_linear(
+        g, time, &(tt_linear_op){.name = "time_embedding.linear_1", .n_out = n_embed, .activation = TT_ACT_SILU});
+    /* Residual blocks see SiLU(embedding): applied once here. */
+    h = tt_graph_linear(g, h,
+                        &(tt_linear_op){.name = "time_embedding.linear_2",
+                                        .n_out = n_embed,
+                                        .add_residual = added != TT_NONE,
+                                        .residual = added,
+                                        .activation = TT_ACT_SILU});
+    tt_resnet_list list;
+    list_resnets(c, &list);
+    return tt_graph_linear(g, h, &(tt_linear_op){.names = list.pointers, .n_outs = list.n_out, .n_names = list.n});
+}
+
+static tt_value down_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
+{
+    const tt_unet_config *c = b->config;
+    char name[NAME_BYTES];
+    skips->values[skips->n++] = x;
+    for (uint32_t i = 0; i < c->n_blocks; i++) {
+        for (uint32_t j = 0; j < c->layers_per_block; j++) {
+            snprintf(name, sizeof name, "down_blocks.%u.resnets.%u", i, j);
+            x = tt_unet_residual_block(b, x, TT_NONE, c->channels[i], name);
+            snprintf(name, sizeof name, "down_blocks.%u.attentions.%u", i, j);
+            if (c->down_attention[i])
+                x = tt_unet_transformer(b, x, c->n_heads[i], c->transformer_layers[i], name);
+            skips->values[skips->n++] = x;
+        }
+        if (i + 1 == c->n_blocks)
+            break;
+        snprintf(name, sizeof name, "down_blocks.%u.downsamplers.0.conv", i);
+        x = tt_graph_conv3x3(b->graph, x, &(tt_conv_op){.name = name, .n_out = c->channels[i], .mode = TT_CONV_DOWN});
+        skips->values[skips->n++] = x;
+    }
+    return x;
+}
+
+static tt_value mid_block(tt_unet_builder *b, tt_value x)
+{
+    const tt_unet_config *c = b->config;
+    uint32_t last = c->n_blocks - 1;
+    if (!c->has_mid)
+        return x;
+    x = tt_unet_residual_block(b, x, TT_NONE, c->channels[last], "mid_block.resnets.0");
+    x = tt_unet_transformer(b, x, c->n_heads[last], c->transformer_layers[last], "mid_block.attentions.0");
+    return tt_unet_residual_block(b, x, TT_NONE, c->channels[last], "mid_block.resnets.1");
+}
+
+/* Doubles the picture to the size of the next skip, which is odd where the down path rounded up. */
+static tt_value upsample(tt_unet_builder *b, tt_value x, tt_value next_skip, uint32_t block)
+{
+    char name[NAME_BYTES];
+    tt_plane size = tt_graph_shape(b->graph, next_skip);
+    snprintf(name, sizeof name, "up_blocks.%u.upsamplers.0.conv", block);
+    return tt_graph_conv3x3(b->graph, x,
+                            &(tt_conv_op){.name = name,
+                                          .n_out = up_channels(b->config, block),
+                                          .mode = TT_CONV_UP,
+                                          .out_height = size.height,
+                                          .out_width = size.width});
+}
+
+static tt_value up_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
+{
+    const tt_unet_config *c = b->config;
+    char name[NAME_BYTES];
+    for (uint32_t i = 0; i < c->n_blocks; i++) {
+        uint32_t level = c->n_blocks - 1 - i;
+        for (uint32_t j = 0; j <= c->layers_per_block; j++) {
+            tt_value skip = skips->values[--skips->n];
+            snprintf(name, sizeof name, "up_blocks.%u.resnets.%u", i, j);
+            x = tt_unet_residual_block(b, x, skip, up_channels(c, i), name);
+            snprintf(name, sizeof name, "up_blocks.%u.attentions.%u", i, j);
+            if (c->up_attention[i])
+                x = tt_unet_transformer(b, x, c->n_heads[level], c->transformer_layers[level], name);
+        }
+        if (i + 1 < c->n_blocks)
+            x = upsample(b, x, skips->values[skips->n - 1], i);
+    }
+    return x;
+}
+
+void tt_unet_build(tt_graph *graph, const tt_unet_config *config, const tt_unet_shape *shape)
+{
+    tt_unet_builder b = {.graph = graph, .config = config};
+    tt_skips skips = {.n = 0};
+    tt_value sample =
+        tt_graph_input(graph, "sample", false, shape->batch, config->in_channels, shape->height, shape->width);
+    b.context =
+        tt_graph_input_tokens(graph, "context", true, shape->batch, shape->n_tokens, config->cross_attention_dim);
+    b.time_projections = time_projections(graph, config, shape->batch);
+    tt_value x = tt_graph_conv3x3(graph, sample, &(tt_conv_op){.name = "conv_in", .n_out = config->channels[0]});
+    x = down_path(&b, x, &skips);
+    x = mid_block(&b, x);
+    x = up_path(&b, x, &skips);
+    x = tt_graph_group_norm(graph, x, TT_NONE, "conv_norm_out", config->n_groups, config->norm_eps, true);
+    x = tt_graph_conv3x3(graph, x, &(tt_conv_op){.name = "conv_out", .n_out = config->out_channels});
+    tt_graph_output(graph, x, "out", false);
+}

@@ -1,0 +1,29 @@
+/* unet-build.h - builds the graph of one UNet pass; used inside this room. */
+#ifndef TT_UNET_UNET_BUILD_H
+#define TT_UNET_UNET_BUILD_H
+
+#include "graph/graph.h"
+#include "unet/unet.h"
+
+/* Appends the whole network to graph. Arrays: inputs "sample", "time" [batch][channels[0]] (sinusoids),
+ * static "context", "timestep_cond" (LCM) and "added" [batch][addition_input_dim] (SDXL); output "out". */
+void tt_unet_build(tt_graph *graph, const tt_unet_config *config, const tt_unet_shape *shape);
+
+/* What the blocks share while building. */
+typedef struct tt_unet_builder {
+    tt_graph *graph;
+    const tt_unet_config *config;
+    tt_value context;
+    tt_value time_projections; /* time embedding projected for all residual blocks, one after the other in channels */
+    uint32_t next_projection;  /* channels of time_projections already used */
+} tt_unet_builder;
+
+/* Residual block: norm, SiLU, conv, + time embedding, norm, SiLU, conv, + shortcut. `skip` (or TT_NONE) is concatenated
+ * to the input along channels. name: "down_blocks.0.resnets.1". */
+tt_value tt_unet_residual_block(tt_unet_builder *builder, tt_value in, tt_value skip, uint32_t n_out, const char *name);
+
+/* Transformer2DModel: norm, proj_in, n_layers of (self-attention, cross-attention, GEGLU feed-forward), proj_out, +. */
+tt_value tt_unet_transformer(tt_unet_builder *builder, tt_value in, uint32_t n_heads, uint32_t n_layers,
+                             const char *name);
+
+#endif

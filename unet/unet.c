@@ -1,0 +1,175 @@
+/* unet.c - the UNet object: weights, the graph of the current shape, conditions, passes. */
+#include "unet/unet.h"
+#include "graph/graph.h"
+#include "unet/unet-build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tt_unet {
+    tt_kernels kernels;
+    tt_unet_config config;
+    tt_weight_store *store;
+    tt_graph *graph;
+    tt_unet_shape shape; /* of graph */
+    float *time;         /* [batch][channels[0]] */
+};
+
+tt_status tt_unet_create(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights, tt_unet **unet,
+                         tt_error *err)
+{
+    tt_unet *u = calloc(1, sizeof *u);
+    if (!u)
+        return tt_fail_memory(err, "a UNet", sizeof *u);
+    u->kernels = *kernels;
+    u->config = *config;
+    tt_status status = tt_weight_store_create(kernels, weights, &u->store, err);
+    if (status != TT_OK) {
+        free(u);
+        return status;
+    }
+    *unet = u;
+    return TT_OK;
+}
+
+void tt_unet_release_graph(tt_unet *unet)
+{
+    tt_graph_destroy(unet->graph);
+    unet->graph = NULL;
+    free(unet->time);
+    unet->time = NULL;
+}
+
+void tt_unet_destroy(tt_unet *unet)
+{
+    if (!unet)
+        return;
+    tt_unet_release_graph(unet);
+    tt_weight_store_destroy(unet->store);
+    free(unet);
+}
+
+static bool same_shape(const tt_unet_shape *a, const tt_unet_shape *b)
+{
+    return a->batch == b->batch && a->height == b->height && a->width == b->width && a->n_tokens == b->n_tokens;
+}
+
+/* The down path halves the picture between blocks, rounding up: any size >= 1 works; limits keep indexes in range. */
+static tt_status check_shape(const tt_unet_shape *shape, tt_error *err)
+{
+    bool good = shape->batch >= 1 && shape->batch <= 64 && shape->height >= 1 && shape->height <= 2048 &&
+                shape->width >= 1 && shape->width <= 2048 && shape->n_tokens >= 1 && shape->n_tokens <= 77 * 64;
+    if (good)
+        return TT_OK;
+    return tt_fail(
+        err, TT_ERROR_ARGUMENT,
+        "a UNet pass of batch %u, %u x %u latent positions and %u tokens is out of range (batch 1..64, sides "
+        "1..2048, tokens 1..4928)",
+        shape->batch, shape->width, shape->height, shape->n_tokens);
+}
+
+tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err)
+{
+    if (unet->graph && same_shape(&unet->shape, shape))
+        return TT_OK;
+    tt_status status = check_shape(shape, err);
+    if (status != TT_OK)
+        return status;
+    tt_unet_release_graph(unet);
+    unet->time = calloc((size_t)shape->batch * unet->config.channels[0], sizeof *unet->time);
+    if (!unet->time)
+        return tt_fail_memory(err, "time embeddings", (size_t)shape->batch * unet->config.channels[0] * sizeof(float));
+    status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
+    if (status == TT_OK) {
+        tt_unet_build(unet->graph, &unet->config, shape);
+        status = tt_graph_compile(unet->graph, err);
+    }
+    if (status != TT_OK)
+        tt_unet_release_graph(unet);
+    unet->shape = *shape;
+    return status;
+}
+
+/* SDXL: [pooled text | sinusoids of the six time ids] for every image. */
+static tt_status write_added(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
+{
+    const tt_unet_config *c = &unet->config;
+    size_t batch = unet->shape.batch, n_pooled = c->addition_input_dim - 6 * c->addition_time_dim;
+    if (!condition->text_embeds || !condition->time_ids)
+        return tt_fail(err, TT_ERROR_ARGUMENT, "this UNet (SDXL) needs text_embeds and time_ids");
+    float *added = malloc(batch * c->addition_input_dim * sizeof *added);
+    if (!added)
+        return tt_fail_memory(err, "the added embedding", batch * c->addition_input_dim * sizeof *added);
+    for (size_t i = 0; i < batch; i++) {
+        double ids[6];
+        for (size_t j = 0; j < 6; j++)
+            ids[j] = condition->time_ids[i * 6 + j];
+        float *row = added + i * c->addition_input_dim;
+        memcpy(row, condition->text_embeds + i * n_pooled, n_pooled * sizeof *row);
+        tt_timestep_embedding(ids, 6, c->addition_time_dim, c->flip_sin_to_cos, c->freq_shift, row + n_pooled);
+    }
+    tt_status status = tt_graph_write(unet->graph, "added", added, batch * c->addition_input_dim, err);
+    free(added);
+    return status;
+}
+
+/* LCM: the embedding of the guidance scale; zeros when none is given. */
+static tt_status write_timestep_cond(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
+{
+    size_t n = (size_t)unet->shape.batch * unet->config.time_cond_dim;
+    if (condition->timestep_cond)
+        return tt_graph_write(unet->graph, "timestep_cond", condition->timestep_cond, n, err);
+    float *zeros = calloc(n, sizeof *zeros);
+    if (!zeros)
+        return tt_fail_memory(err, "the guidance embedding", n * sizeof *zeros);
+    tt_status status = tt_graph_write(unet->graph, "timestep_cond", zeros, n, err);
+    free(zeros);
+    return status;
+}
+
+tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
+{
+    const tt_unet_config *c = &unet->config;
+    if (!unet->graph)
+        return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
+    size_t n_context = (size_t)unet->shape.batch * unet->shape.n_tokens * c->cross_attention_dim;
+    tt_status status = tt_graph_write(unet->graph, "context", condition->context, n_context, err);
+    if (status == TT_OK && c->addition_input_dim > 0)
+        status = write_added(unet, condition, err);
+    if (status == TT_OK && c->time_cond_dim > 0)
+        status = write_timestep_cond(unet, condition, err);
+    return status;
+}
+
+tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err)
+{
+    const tt_unet_config *c = &unet->config;
+    if (!unet->graph)
+        return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
+    size_t n_time = (size_t)unet->shape.batch * c->channels[0];
+    size_t positions = (size_t)unet->shape.batch * unet->shape.height * unet->shape.width;
+    tt_timestep_embedding(timesteps, unet->shape.batch, c->channels[0], c->flip_sin_to_cos, c->freq_shift, unet->time);
+    tt_status status = tt_graph_write(unet->graph, "time", unet->time, n_time, err);
+    if (status == TT_OK)
+        status = tt_graph_write(unet->graph, "sample", sample, positions * c->in_channels, err);
+    if (status == TT_OK)
+        status = tt_graph_run(unet->graph, err);
+    if (status == TT_OK)
+        status = tt_graph_read(unet->graph, "out", out, positions * c->out_channels, err);
+    return status;
+}
+
+uint64_t tt_unet_weight_bytes(const tt_unet *unet)
+{
+    return tt_weight_store_bytes(unet->store);
+}
+
+size_t tt_unet_arena_bytes(const tt_unet *unet)
+{
+    return unet->graph ? tt_graph_arena_bytes(unet->graph) : 0;
+}
+
+size_t tt_unet_launches(const tt_unet *unet)
+{
+    return unet->graph ? tt_graph_launches(unet->graph) : 0;
+}

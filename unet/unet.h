@@ -1,0 +1,50 @@
+/* unet.h - the denoising network: UNet2DConditionModel (Rombach et al., arXiv 2112.10752; SDXL, 2307.01952). */
+#ifndef TT_UNET_UNET_H
+#define TT_UNET_UNET_H
+
+#include "cl-kernels/plane.h"
+#include "unet/unet-config.h"
+
+typedef struct tt_unet tt_unet;
+
+/* Shape of a pass; a graph is built for each new shape and kept until the next. */
+typedef struct tt_unet_shape {
+    uint32_t batch, height, width; /* latent positions */
+    uint32_t n_tokens;             /* rows of the context: 77 per prompt chunk */
+} tt_unet_shape;
+
+/* What a pass is conditioned on, constant over the steps of a run. Arrays are plain float. */
+typedef struct tt_unet_condition {
+    const float *context;       /* [batch][n_tokens][cross_attention_dim] */
+    const float *text_embeds;   /* SDXL: [batch][addition_input_dim - 6 * addition_time_dim], else NULL */
+    const float *time_ids;      /* SDXL: [batch][6], else NULL */
+    const float *timestep_cond; /* LCM: [batch][time_cond_dim], NULL: zeros */
+} tt_unet_condition;
+
+/* kernels and config are copied; weights stay the caller's and must outlive the object. Nothing is uploaded yet. */
+tt_status tt_unet_create(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights, tt_unet **unet,
+                         tt_error *err);
+void tt_unet_destroy(tt_unet *unet);
+
+/* Builds (or keeps) the graph of a shape; uploads the weights the first time. */
+tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err);
+
+/* Sets the condition for the following runs. SDXL models need text_embeds and time_ids. */
+tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err);
+
+/* One pass: sample [batch][in_channels][h][w] at timesteps[batch] -> out [batch][out_channels][h][w]. Blocking. */
+tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
+
+/* Frees the graph's activations (weights stay). */
+void tt_unet_release_graph(tt_unet *unet);
+
+/* Device bytes of weights and of the current graph's activations; launches of one pass. */
+uint64_t tt_unet_weight_bytes(const tt_unet *unet);
+size_t tt_unet_arena_bytes(const tt_unet *unet);
+size_t tt_unet_launches(const tt_unet *unet);
+
+/* Sinusoidal embedding of timesteps [n] -> out [n][dim] (Vaswani et al. 2017; cos first when flip_sin_to_cos). */
+void tt_timestep_embedding(const double *timesteps, size_t n, uint32_t dim, bool flip_sin_to_cos, double freq_shift,
+                           float *out);
+
+#endif

@@ -1,0 +1,97 @@
+/* test_unet_golden.c - UNet passes of every family, size and timestep against independent goldens. */
+#include "tests/support/golden.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const models[] = {"sd1", "sd2", "bks", "bkt", "sdxl", "lcm", "inpaint"};
+
+/* Copies the optional conditions of a case, where the golden has them. */
+static void copy_conditions(tt_context *context, const tt_arrays *golden, const char *size, tt_arrays *in)
+{
+    static const char *const names[] = {"text_embeds", "time_ids", "timestep_cond"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s.%s", size, names[i]);
+        const tt_array *array = tt_arrays_find(golden, name);
+        if (array)
+            golden_copy(context, in, names[i], array);
+    }
+}
+
+/* One golden output, named "HxW.tT.out". */
+static void check_case(tt_context *context, tt_model *model, const tt_arrays *golden, const tt_array *want,
+                       const char *label, double bar)
+{
+    char size[32], what[256];
+    float timestep = 0.0f;
+    uint64_t one = 1;
+    assert_int_equal(sscanf(want->name, "%31[^.].t%f.out", size, &timestep), 2);
+    tt_arrays in = {0}, out;
+    golden_copy(context, &in, "sample", golden_array(golden, "%s.x", size));
+    golden_copy(context, &in, "encoder_hidden_states", golden_array(golden, "%s.ctx", size));
+    copy_conditions(context, golden, size, &in);
+    assert_int_equal(tt_arrays_add(context, &in, "timestep", TT_ARRAY_F32, 1, &one, &timestep), TT_OK);
+    tt_stage_params params;
+    tt_stage_params_default(&params, TT_STAGE_UNET);
+    golden_run(context, model, &params, &in, &out);
+    snprintf(what, sizeof what, "%s %s", label, want->name);
+    golden_check(what, golden_error(golden_array(&out, "sample"), want), bar);
+    tt_arrays_free(&in);
+    tt_arrays_free(&out);
+}
+
+static void check_model(tt_context *context, const golden_set *set, const char *name, tt_precision precision)
+{
+    char file[64], label[64];
+    tt_arrays golden;
+    snprintf(file, sizeof file, "unet_%s_unet.safetensors", name);
+    if (!golden_read(context, set, file, &golden))
+        return;
+    tt_model *model = golden_model(context, set, name, precision);
+    bool half = precision == TT_PRECISION_F16;
+    snprintf(label, sizeof label, "%s %s %s", set->name, name, half ? "half" : "float");
+    for (size_t i = 0; model && i < golden.n_items; i++)
+        if (strstr(golden.items[i].name, ".out"))
+            check_case(context, model, &golden, &golden.items[i], label, half ? set->half_bar : 5e-6);
+    tt_model_destroy(model);
+    tt_arrays_free(&golden);
+}
+
+static void check_all(tt_precision precision)
+{
+    golden_set sets[GOLDEN_SETS];
+    tt_context *context = golden_context();
+    int n = golden_sets(sets);
+    for (int s = 0; s < n; s++)
+        for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+            check_model(context, &sets[s], models[i], precision);
+    tt_context_destroy(context);
+    golden_finish();
+}
+
+static void unets_match_in_float(void **state)
+{
+    (void)state;
+    check_all(TT_PRECISION_F32);
+}
+
+static void unets_match_in_half(void **state)
+{
+    (void)state;
+    check_all(TT_PRECISION_F16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(unets_match_in_float), cmocka_unit_test(unets_match_in_half)};
+    return cmocka_run_group_tests_name("unet goldens", tests, NULL, NULL);
+}

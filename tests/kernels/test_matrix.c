@@ -1,0 +1,185 @@
+/* test_matrix.c - packed weights: every value where matrix.h says, zero elsewhere, wrong requests refused. */
+#include "cl-kernels/matrix.h"
+#include "tests/support/test-device.h"
+#include "tests/support/test-matrix.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const tt_test_matrix_spec specs[] = {
+    {.dtype = TT_F32, .n_out = 1, .n_in = 1, .n_taps = 1},
+    {.dtype = TT_F32, .n_out = 33, .n_in = 7, .n_taps = 1},
+    {.dtype = TT_F16, .n_out = 64, .n_in = 150, .n_taps = 1},
+    {.dtype = TT_BF16, .n_out = 5, .n_in = 6, .n_taps = 9},
+    {.dtype = TT_F64, .n_out = 31, .n_in = 4, .n_taps = 9},
+    {.dtype = TT_F16, .n_out = 40, .n_in = 37, .n_taps = 9},
+    {.dtype = TT_F16, .n_out = 12, .n_in = 77, .n_taps = 1, .split = 38},
+    {.dtype = TT_F32, .n_out = 90, .n_in = 9, .n_taps = 1, .n_parts = 4},
+    {.dtype = TT_F16, .n_out = 44, .n_in = 10, .n_taps = 1, .is_geglu = true, .n_parts = 2},
+    {.dtype = TT_F32, .n_out = 64, .n_in = 8, .n_taps = 1, .is_geglu = true, .no_bias = true},
+    {.dtype = TT_F16, .n_out = 35, .n_in = 41, .n_taps = 1, .is_transposed = true, .n_parts = 2},
+    {.dtype = TT_BF16, .n_out = 6, .n_in = 41, .n_taps = 1, .is_transposed = true},
+};
+
+/* Panel and lane of an output. */
+static void place_of(const tt_matrix *matrix, uint32_t output, uint32_t *panel, uint32_t *lane)
+{
+    *panel = output / 32;
+    *lane = output % 32;
+    if (matrix->is_geglu) {
+        uint32_t inner = matrix->n_out / 2, j = output % inner;
+        *panel = j / 16;
+        *lane = j % 16 + (output < inner ? 0 : 16);
+    }
+}
+
+/* Index of a weight in the packed values. */
+static size_t packed_index(const tt_matrix *matrix, uint32_t output, uint32_t channel, uint32_t tap)
+{
+    uint32_t first_slices = (matrix->split + 3) / 4, panel, lane;
+    uint32_t n_slices = first_slices + (matrix->n_in - matrix->split + 3) / 4;
+    bool is_first = channel < matrix->split;
+    uint32_t within = is_first ? channel : channel - matrix->split;
+    uint32_t slice = within / 4 + (is_first ? 0 : first_slices);
+    place_of(matrix, output, &panel, &lane);
+    return ((((size_t)panel * n_slices + slice) * matrix->n_taps + tap) * 4 + within % 4) * 32 + lane;
+}
+
+/* All packed values as floats. */
+static float *read_values(const tt_kernels *kernels, const tt_matrix *matrix, size_t *n)
+{
+    void *bytes = malloc(matrix->values.n_bytes);
+    *n = matrix->values.n_bytes / (matrix->is_half ? 2 : 4);
+    float *values = malloc(*n * sizeof(*values));
+    assert_non_null(bytes);
+    assert_non_null(values);
+    tt_test_ok(tt_buffer_read(kernels->device, &matrix->values, 0, bytes, matrix->values.n_bytes, tt_test_error()));
+    tt_to_float(matrix->is_half ? TT_F16 : TT_F32, bytes, values, *n);
+    free(bytes);
+    return values;
+}
+
+static void check_values(const tt_kernels *kernels, const tt_test_matrix *made)
+{
+    const tt_matrix *matrix = &made->matrix;
+    size_t n = 0;
+    float *values = read_values(kernels, matrix, &n);
+    for (uint32_t o = 0; o < matrix->n_out; o++)
+        for (uint32_t i = 0; i < matrix->n_in; i++)
+            for (uint32_t tap = 0; tap < matrix->n_taps; tap++) {
+                size_t at = packed_index(matrix, o, i, tap);
+                assert_true(at < n);
+                assert_true(values[at] == made->weights[((size_t)o * matrix->n_in + i) * matrix->n_taps + tap]);
+                values[at] = 0.0f;
+            }
+    for (size_t i = 0; i < n; i++)
+        assert_true(values[i] == 0.0f); /* padding */
+    free(values);
+}
+
+static void check_bias(const tt_kernels *kernels, const tt_test_matrix *made)
+{
+    const tt_matrix *matrix = &made->matrix;
+    size_t n = matrix->bias.n_bytes / sizeof(float);
+    assert_int_equal(n, (matrix->n_out + 31) / 32 * 32);
+    float *bias = malloc(matrix->bias.n_bytes);
+    assert_non_null(bias);
+    tt_test_ok(tt_buffer_read(kernels->device, &matrix->bias, 0, bias, matrix->bias.n_bytes, tt_test_error()));
+    for (uint32_t o = 0; o < matrix->n_out; o++) {
+        uint32_t panel, lane;
+        place_of(matrix, o, &panel, &lane);
+        assert_true(bias[panel * 32 + lane] == made->bias[o]);
+        bias[panel * 32 + lane] = 0.0f;
+    }
+    for (size_t i = 0; i < n; i++)
+        assert_true(bias[i] == 0.0f);
+    free(bias);
+}
+
+static void test_packing(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < TT_TEST_N_FORMS; form++)
+        for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+            const tt_kernels *kernels = &tt_test_forms()[form];
+            tt_test_matrix_spec spec = specs[i];
+            spec.seed = 100 + i;
+            tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
+            assert_int_equal(made.matrix.is_half, spec.dtype == TT_F16 || kernels->storage == TT_STORAGE_F16);
+            check_values(kernels, &made);
+            check_bias(kernels, &made);
+            tt_test_matrix_release(kernels, &made);
+            assert_null(made.matrix.values.mem);
+        }
+}
+
+static void test_vector(void **state)
+{
+    (void)state;
+    const tt_kernels *kernels = &tt_test_forms()[0];
+    const uint16_t halves[5] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000};
+    tt_vector vector;
+    tt_test_ok(tt_vector_create(kernels, TT_F16, halves, 5, &vector, tt_test_error()));
+    assert_int_equal(vector.n, 5);
+    assert_int_equal(vector.values.n_bytes, 32 * sizeof(float));
+    float got[32];
+    tt_test_ok(tt_buffer_read(kernels->device, &vector.values, 0, got, sizeof(got), tt_test_error()));
+    for (int i = 0; i < 32; i++)
+        assert_true(got[i] == (i < 5 ? tt_half_to_float(halves[i]) : 0.0f));
+    tt_vector_release(kernels->device, &vector);
+    assert_null(vector.values.mem);
+    assert_int_equal(tt_vector_create(kernels, TT_F16, halves, 0, &vector, tt_test_error()), TT_ERROR_INTERNAL);
+    assert_int_equal(tt_vector_create(kernels, TT_I32, halves, 2, &vector, tt_test_error()), TT_ERROR_INTERNAL);
+}
+
+/* Requests that cannot be packed leave nothing behind. */
+static void test_refuses(void **state)
+{
+    (void)state;
+    const tt_kernels *kernels = &tt_test_forms()[0];
+    const float values[64] = {0};
+    const tt_matrix_part good = {.dtype = TT_F32, .values = values, .n_out = 3};
+    tt_matrix_part integers = good, turned = good, nothing = good, odd_bias = good;
+    integers.dtype = TT_I8;
+    turned.transposed = true;
+    nothing.values = NULL;
+    odd_bias.bias = values;
+    odd_bias.bias_dtype = TT_BOOL;
+    const struct {
+        const tt_matrix_part *part;
+        uint32_t n_parts, n_in, n_taps, split;
+        bool geglu;
+        tt_status status;
+    } wrong[] = {
+        {&integers, 1, 4, 1, 0, false, TT_ERROR_UNSUPPORTED}, {&odd_bias, 1, 4, 1, 0, false, TT_ERROR_UNSUPPORTED},
+        {&turned, 1, 2, 9, 0, false, TT_ERROR_INTERNAL},      {&nothing, 1, 4, 1, 0, false, TT_ERROR_INTERNAL},
+        {&good, 0, 4, 1, 0, false, TT_ERROR_INTERNAL},        {&good, 1, 0, 1, 0, false, TT_ERROR_INTERNAL},
+        {&good, 1, 4, 3, 0, false, TT_ERROR_INTERNAL},        {&good, 1, 4, 1, 5, false, TT_ERROR_INTERNAL},
+        {&good, 1, 4, 1, 0, true, TT_ERROR_INTERNAL},
+    };
+    uint64_t held = tt_device_bytes(kernels->device);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        tt_matrix matrix;
+        tt_error err = {""};
+        assert_int_equal(tt_matrix_create(kernels, wrong[i].part, wrong[i].n_parts, wrong[i].n_in, wrong[i].n_taps,
+                                          wrong[i].split, wrong[i].geglu, &matrix, &err),
+                         wrong[i].status);
+        assert_true(strlen(err.text) > 0);
+        assert_null(matrix.values.mem);
+    }
+    assert_int_equal(tt_device_bytes(kernels->device), held);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_vector),
+        cmocka_unit_test(test_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
+}

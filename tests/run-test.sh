@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs one test program with the environment that all tests share: run-test.sh NAME PROGRAM [ARGUMENT...]
+# - OpenCL is PoCL unless OCL_ICD_VENDORS says otherwise.
+# - Compiled programs of the engine are cached in the build folder, PoCL's own cache stays where it is.
+# - TT_OCLGRIND_LOGS=FOLDER: the test runs on oclgrind; whatever oclgrind reports fails the test.
+set -eu
+
+name=$1
+shift
+: "${OCL_ICD_VENDORS:=pocl.icd}"
+: "${POCL_CACHE_DIR:=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pocl/kcache}"
+if [ -n "${TT_TEST_BUILD_DIR:-}" ]; then
+    XDG_CACHE_HOME=$TT_TEST_BUILD_DIR/test-cache
+    TT_TEST_CLI=$TT_TEST_BUILD_DIR/tintype
+    mkdir -p "$XDG_CACHE_HOME" "$POCL_CACHE_DIR"
+    export XDG_CACHE_HOME TT_TEST_CLI
+fi
+export OCL_ICD_VENDORS POCL_CACHE_DIR
+
+if [ -z "${TT_OCLGRIND_LOGS:-}" ]; then
+    exec "$@"
+fi
+
+mkdir -p "$TT_OCLGRIND_LOGS"
+OCLGRIND_LOG=$TT_OCLGRIND_LOGS/$name.log
+rm -f "$OCLGRIND_LOG"
+export OCLGRIND_LOG
+status=0
+"$@" || status=$?
+if [ -s "$OCLGRIND_LOG" ]; then
+    echo "oclgrind reports for $name:"
+    head -n 60 "$OCLGRIND_LOG"
+    exit 1
+fi
+exit "$status"

@@ -1,0 +1,110 @@
+/* test-matrix.c - see test-matrix.h. */
+#include "tests/support/test-matrix.h"
+
+#include "tests/support/test-device.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_PARTS = 4 };
+
+/* Stores one value as dtype. */
+static void encode(tt_dtype dtype, float value, uint8_t *bytes)
+{
+    uint16_t half = tt_float_to_half(value);
+    uint32_t bits;
+    double wide = (double)value;
+    memcpy(&bits, &value, sizeof(bits));
+    uint16_t brain = (uint16_t)(bits >> 16);
+    const void *source = dtype == TT_F16    ? (const void *)&half
+                         : dtype == TT_BF16 ? (const void *)&brain
+                         : dtype == TT_F64  ? (const void *)&wide
+                                            : (const void *)&value;
+    memcpy(bytes, source, tt_dtype_size(dtype));
+}
+
+/* Encodes n values and reads them back in place. Returns the block; the values begin at its second byte. */
+static uint8_t *store(tt_dtype dtype, float *values, size_t n)
+{
+    size_t size = tt_dtype_size(dtype);
+    uint8_t *block = malloc(n * size + 1);
+    assert_non_null(block);
+    for (size_t i = 0; i < n; i++)
+        encode(dtype, values[i], block + 1 + i * size);
+    tt_to_float(dtype, block + 1, values, n);
+    return block;
+}
+
+/* [rows][columns] -> [columns][rows] */
+static void transpose(const float *from, float *to, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            to[c * rows + r] = from[r * columns + c];
+}
+
+/* Stored weights of one part from the floats of its outputs, which become what was stored. */
+static uint8_t *store_part(const tt_test_matrix_spec *spec, float *weights, uint32_t n_out)
+{
+    size_t width = (size_t)spec->n_in * spec->n_taps, n = n_out * width;
+    if (!spec->is_transposed)
+        return store(spec->dtype, weights, n);
+    float *turned = malloc(n * sizeof(*turned));
+    assert_non_null(turned);
+    transpose(weights, turned, n_out, width);
+    uint8_t *block = store(spec->dtype, turned, n);
+    transpose(turned, weights, width, n_out);
+    free(turned);
+    return block;
+}
+
+tt_test_matrix tt_test_matrix_create(const tt_kernels *kernels, const tt_test_matrix_spec *spec)
+{
+    tt_test_matrix made = {0};
+    size_t width = (size_t)spec->n_in * spec->n_taps, n = spec->n_out * width;
+    made.weights = tt_test_random_new(n, spec->seed);
+    made.bias = tt_test_random_new(spec->n_out, spec->seed + 1);
+    for (size_t i = 0; i < n; i++)
+        made.weights[i] /= sqrtf((float)width);
+    for (size_t i = 0; spec->no_bias && i < spec->n_out; i++)
+        made.bias[i] = 0.0f;
+
+    tt_matrix_part parts[MAX_PARTS] = {{0}};
+    uint8_t *values[MAX_PARTS] = {NULL}, *biases[MAX_PARTS] = {NULL};
+    uint32_t n_parts = spec->n_parts == 0 ? 1 : spec->n_parts, first = 0;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        uint32_t n_out = i + 1 < n_parts ? spec->n_out / n_parts : spec->n_out - first;
+        values[i] = store_part(spec, made.weights + first * width, n_out);
+        biases[i] = store(spec->dtype, made.bias + first, n_out);
+        parts[i] = (tt_matrix_part){.dtype = spec->dtype,
+                                    .values = values[i] + 1,
+                                    .transposed = spec->is_transposed,
+                                    .n_out = n_out,
+                                    .bias_dtype = spec->dtype,
+                                    .bias = spec->no_bias ? NULL : biases[i] + 1};
+        first += n_out;
+    }
+    tt_test_ok(tt_matrix_create(kernels, parts, n_parts, spec->n_in, spec->n_taps, spec->split, spec->is_geglu,
+                                &made.matrix, tt_test_error()));
+    if (made.matrix.is_half)
+        for (size_t i = 0; i < n; i++)
+            made.weights[i] = tt_half_to_float(tt_float_to_half(made.weights[i]));
+    for (uint32_t i = 0; i < n_parts; i++) {
+        free(values[i]);
+        free(biases[i]);
+    }
+    return made;
+}
+
+void tt_test_matrix_release(const tt_kernels *kernels, tt_test_matrix *matrix)
+{
+    tt_matrix_release(kernels->device, &matrix->matrix);
+    free(matrix->weights);
+    free(matrix->bias);
+    *matrix = (tt_test_matrix){0};
+}

@@ -54,7 +54,8 @@ tt_status tt_json_parse(const char *text, size_t n_bytes, const char *what, json
                        what, seen.n_values, MAX_VALUES);
     json_error_t problem;
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &problem);
-    if (value == NULL && json_error_code(&problem) == json_error_out_of_memory)
+    /* Out of memory, jansson often fails without a word. */
+    if (value == NULL && (problem.text[0] == '\0' || json_error_code(&problem) == json_error_out_of_memory))
         return tt_fail_memory(err, what, n_bytes);
     if (value == NULL)
         return tt_fail(err, TT_ERROR_FORMAT, "%s: not valid JSON at line %d, column %d: %s; the file is damaged", what,

@@ -53,10 +53,13 @@ static tt_status add_metadata(json_t *root, const char *const (*metadata)[2], si
     json_t *object = json_object();
     if (object == NULL || json_object_set_new(root, "__metadata__", object) != 0)
         return tt_fail_memory(err, path, n_meta);
-    for (size_t i = 0; i < n_meta; i++)
-        if (json_object_set_new(object, metadata[i][0], json_string(metadata[i][1])) != 0)
-            return tt_fail(err, TT_ERROR_ARGUMENT, "%s: metadata \"%.80s\" is not UTF-8 text or memory is out", path,
-                           metadata[i][0]);
+    for (size_t i = 0; i < n_meta; i++) {
+        const char *key = metadata[i][0], *value = metadata[i][1];
+        if (!tt_utf8_valid(key, strlen(key), NULL) || !tt_utf8_valid(value, strlen(value), NULL))
+            return tt_fail(err, TT_ERROR_ARGUMENT, "%s: metadata \"%.80s\" is not UTF-8 text", path, key);
+        if (json_object_set_new(object, key, json_string(value)) != 0)
+            return tt_fail_memory(err, path, strlen(value));
+    }
     return TT_OK;
 }
 

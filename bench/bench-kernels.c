@@ -1,0 +1,230 @@
+/* bench-kernels.c - speed of linear and conv3x3 at the shapes of Stable Diffusion 1.5, beside the device's peak.
+ *
+ *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [FILTER]     from the repository root
+ *
+ * Every run of a shape is preceded by a run of the peak probe, and both take the best, so that a busy machine slows
+ * both alike. "cpu" compares the CPU time that the process used, which other programs on the machine hardly change;
+ * it means something on CPU devices only. */
+#include "bench/probe.h"
+#include "cl-kernels/conv3x3.h"
+#include "cl-kernels/linear.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct shape {
+    uint32_t n_taps, width, height, n_in, n_out;
+    bool is_geglu, has_residual;
+    tt_conv_mode mode;
+    const char *where;
+} shape;
+
+static const shape shapes[] = {
+    {9, 64, 64, 320, 320, false, true, TT_CONV_SAME, "UNet 64x64"},
+    {9, 64, 64, 960, 320, false, false, TT_CONV_SAME, "UNet up 64x64"},
+    {9, 32, 32, 640, 640, false, true, TT_CONV_SAME, "UNet 32x32"},
+    {9, 16, 16, 1280, 1280, false, true, TT_CONV_SAME, "UNet 16x16"},
+    {9, 16, 16, 2560, 1280, false, false, TT_CONV_SAME, "UNet up 16x16"},
+    {9, 8, 8, 1280, 1280, false, true, TT_CONV_SAME, "UNet middle 8x8"},
+    {9, 8, 8, 2560, 1280, false, false, TT_CONV_SAME, "UNet up 8x8"},
+    {9, 64, 64, 320, 320, false, false, TT_CONV_DOWN, "UNet down to 32x32"},
+    {9, 32, 32, 640, 640, false, false, TT_CONV_UP, "UNet up to 64x64"},
+    {9, 64, 64, 4, 320, false, false, TT_CONV_SAME, "UNet in"},
+    {9, 64, 64, 320, 4, false, false, TT_CONV_SAME, "UNet out"},
+    {9, 64, 64, 512, 512, false, true, TT_CONV_SAME, "VAE 64x64"},
+    {9, 128, 128, 512, 512, false, true, TT_CONV_SAME, "VAE 128x128"},
+    {9, 256, 256, 256, 256, false, true, TT_CONV_SAME, "VAE 256x256"},
+    {9, 512, 512, 128, 128, false, true, TT_CONV_SAME, "VAE 512x512"},
+    {1, 4096, 1, 320, 320, false, true, TT_CONV_SAME, "attention out 64x64"},
+    {1, 4096, 1, 320, 960, false, false, TT_CONV_SAME, "QKV 64x64"},
+    {1, 4096, 1, 320, 2560, true, false, TT_CONV_SAME, "GEGLU 64x64"},
+    {1, 4096, 1, 1280, 320, false, true, TT_CONV_SAME, "FF out 64x64"},
+    {1, 1024, 1, 640, 640, false, true, TT_CONV_SAME, "attention out 32x32"},
+    {1, 1024, 1, 640, 5120, true, false, TT_CONV_SAME, "GEGLU 32x32"},
+    {1, 256, 1, 1280, 1280, false, true, TT_CONV_SAME, "attention out 16x16"},
+    {1, 256, 1, 1280, 10240, true, false, TT_CONV_SAME, "GEGLU 16x16"},
+    {1, 256, 1, 5120, 1280, false, true, TT_CONV_SAME, "FF out 16x16"},
+    {1, 64, 1, 1280, 1280, false, true, TT_CONV_SAME, "attention out 8x8"},
+    {1, 77, 1, 768, 640, false, false, TT_CONV_SAME, "cross-attention K,V"},
+    {1, 1, 1, 1280, 1280, false, false, TT_CONV_SAME, "time embedding"},
+};
+
+/* How activations and weights are stored. */
+typedef struct form {
+    const char *name;
+    tt_storage storage;
+    tt_dtype weights;
+} form;
+
+static const form forms[] = {
+    {"f32", TT_STORAGE_F32, TT_F32}, {"f32w16", TT_STORAGE_F32, TT_F16}, {"f16", TT_STORAGE_F16, TT_F16}};
+
+/* One shape's device memory and recorded launches. */
+typedef struct job {
+    tt_matrix matrix;
+    tt_buffer buffers[3];
+    tt_plane in, out, residual;
+    tt_recorder *recorder;
+} job;
+
+static tt_status make_plane(const tt_kernels *kernels, tt_plane *plane, tt_buffer *buffer, tt_error *err)
+{
+    size_t n_bytes = tt_plane_bytes(plane, kernels->storage);
+    void *bytes = NULL;
+    tt_status status = tt_buffer_create(kernels->device, n_bytes, "benchmark tensor", buffer, err);
+    if (status == TT_OK)
+        status = tt_buffer_map(kernels->device, buffer, &bytes, err);
+    if (status != TT_OK)
+        return status;
+    /* Small numbers in both forms: 1.0 + something in half, in float 0.1 or so. */
+    for (size_t i = 0; i < n_bytes / 4; i++)
+        ((uint32_t *)bytes)[i] = 0x3c003c00u + ((uint32_t)i * 2654435761u >> 24);
+    plane->mem = buffer->mem;
+    return tt_buffer_unmap(kernels->device, buffer, bytes, err);
+}
+
+static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype dtype, tt_matrix *matrix,
+                             tt_error *err)
+{
+    size_t n = (size_t)s->n_in * s->n_taps * s->n_out, size = tt_dtype_size(dtype);
+    uint8_t *values = malloc(n * size);
+    if (values == NULL)
+        return tt_fail_memory(err, "benchmark weights", n * size);
+    for (size_t i = 0; i < n; i++) {
+        float value = (float)(i * 2654435761u >> 16 & 1023) / 1024.0f - 0.5f;
+        uint16_t half = tt_float_to_half(value);
+        memcpy(values + i * size, dtype == TT_F16 ? (const void *)&half : (const void *)&value, size);
+    }
+    tt_matrix_part part = {.dtype = dtype, .values = values, .n_out = s->n_out};
+    tt_status status = tt_matrix_create(kernels, &part, 1, s->n_in, s->n_taps, 0, s->is_geglu, matrix, err);
+    free(values);
+    return status;
+}
+
+static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_error *err)
+{
+    const tt_plane *residual = s->has_residual ? &j->residual : NULL;
+    if (s->n_taps == 1)
+        return tt_linear_record(
+            kernels, &(tt_linear_args){.in = j->in, .matrix = &j->matrix, .residual = residual, .out = j->out},
+            j->recorder, err);
+    return tt_conv3x3_record(
+        kernels,
+        &(tt_conv3x3_args){.in = j->in, .matrix = &j->matrix, .mode = s->mode, .residual = residual, .out = j->out},
+        j->recorder, err);
+}
+
+static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, job *j, tt_error *err)
+{
+    *j = (job){
+        .in = {.channels = s->n_in, .batch = 1, .height = s->height, .width = s->width, .border = s->n_taps == 9}};
+    j->out = j->in;
+    j->out.border = 0;
+    j->out.channels = s->is_geglu ? s->n_out / 2 : s->n_out;
+    if (s->mode == TT_CONV_DOWN) {
+        j->out.width /= 2;
+        j->out.height /= 2;
+    } else if (s->mode == TT_CONV_UP) {
+        j->out.width *= 2;
+        j->out.height *= 2;
+    }
+    j->residual = j->out;
+    tt_status status = make_plane(kernels, &j->in, &j->buffers[0], err);
+    if (status == TT_OK)
+        status = make_plane(kernels, &j->out, &j->buffers[1], err);
+    if (status == TT_OK && s->has_residual)
+        status = make_plane(kernels, &j->residual, &j->buffers[2], err);
+    if (status == TT_OK)
+        status = make_matrix(kernels, s, dtype, &j->matrix, err);
+    if (status == TT_OK)
+        status = tt_recorder_create(kernels->device, &j->recorder, err);
+    return status == TT_OK ? record(kernels, s, j, err) : status;
+}
+
+static void tear_down(const tt_kernels *kernels, job *j)
+{
+    if (j->recorder != NULL)
+        tt_recorder_destroy(j->recorder);
+    tt_matrix_release(kernels->device, &j->matrix);
+    for (int i = 0; i < 3; i++)
+        tt_buffer_release(kernels->device, &j->buffers[i]);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double flops_of(const shape *s, const job *j)
+{
+    return 2.0 * (double)tt_plane_positions(&j->out) * s->n_in * s->n_taps * s->n_out;
+}
+
+static void report(const shape *s, const form *f, double flops, int n, double *wall, double best_cpu, tt_moment peak)
+{
+    qsort(wall, (size_t)n, sizeof(*wall), compare);
+    double peak_rate = tt_probe_flops() / peak.wall_s, best = flops / wall[0], median = flops / wall[n / 2];
+    printf("%-20s %s %4ux%-3u %4u->%-5u %-6s %8.3f ms  best %6.1f  median %6.1f GFLOP/s  of peak %6.1f: %5.1f%%  "
+           "cpu %5.1f%%\n",
+           s->where, s->n_taps == 9 ? "conv  " : "linear", s->width, s->height, s->n_in, s->n_out, f->name,
+           wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9, 100 * best / peak_rate,
+           100 * flops / best_cpu / (tt_probe_flops() / peak.cpu_s));
+    (void)fflush(stdout);
+}
+
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, int n_runs, tt_error *err)
+{
+    tt_kernels kernels = {probe->device, f->storage, tt_device_caps(probe->device)->family};
+    job j;
+    double wall[1000], best_cpu = 1e30;
+    tt_moment peak = {1e30, 1e30}, took;
+    tt_status status = set_up(&kernels, s, f->weights, &j, err);
+    if (status == TT_OK)
+        status = tt_bench_run(probe->device, j.recorder, &took, err);
+    for (int i = 0; i < n_runs && status == TT_OK; i++) {
+        status = tt_bench_run(probe->device, probe->compute, &took, err);
+        peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
+        peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
+        if (status == TT_OK)
+            status = tt_bench_run(probe->device, j.recorder, &took, err);
+        wall[i] = took.wall_s;
+        best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
+    }
+    if (status == TT_OK)
+        report(s, f, flops_of(s, &j), n_runs, wall, best_cpu, peak);
+    tear_down(&kernels, &j);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    int n_runs = 9, option;
+    const char *device = NULL, *storage = NULL, *filter = "";
+    while ((option = getopt(argc, argv, "n:d:s:")) != -1) {
+        if (option == 'n')
+            n_runs = atoi(optarg);
+        else if (option == 'd')
+            device = optarg;
+        else if (option == 's')
+            storage = optarg;
+        else
+            return 2;
+    }
+    if (optind < argc)
+        filter = argv[optind];
+    n_runs = n_runs < 1 ? 1 : n_runs > 1000 ? 1000 : n_runs;
+    tt_probe probe;
+    tt_error err = {""};
+    tt_status status = tt_probe_open(device, &probe, &err);
+    for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++)
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
+            if ((storage == NULL || strcmp(storage, forms[f].name) == 0) && strstr(shapes[i].where, filter) != NULL)
+                status = measure(&probe, &shapes[i], &forms[f], n_runs, &err);
+    if (status != TT_OK)
+        fprintf(stderr, "bench-kernels: %s\n", err.text);
+    tt_probe_close(&probe);
+    return status == TT_OK ? 0 : 1;
+}

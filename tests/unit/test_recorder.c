@@ -1,0 +1,215 @@
+/* test_recorder.c - lists of launches: order, checks, ownership, profile. */
+#include "tests/support/test-device.h"
+
+#include "device/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* advance: x = x * factor + 1, which depends on the order; spread: every item writes its own id. */
+static const char *test_sources(const char *name, size_t *n_bytes)
+{
+    static const char text[] =
+        "__kernel void advance(__global uint *x, uint factor)\n"
+        "{\n"
+        "    x[get_global_id(0)] = x[get_global_id(0)] * factor + 1;\n"
+        "}\n"
+        "__kernel void spread(__global uint *x)\n"
+        "{\n"
+        "    uint row = get_global_id(1) + get_global_id(2) * get_global_size(1);\n"
+        "    x[get_global_id(0) + row * get_global_size(0)] = get_local_size(0) * 1000 + get_global_id(0) + row * 16;\n"
+        "}\n";
+    *n_bytes = sizeof(text) - 1;
+    return strcmp(name, "test.cl") == 0 ? text : NULL;
+}
+
+static cl_kernel make_kernel(const char *entry, const tt_test_array *array)
+{
+    cl_kernel kernel;
+    tt_device_set_sources(tt_test_device(), test_sources);
+    tt_test_ok(tt_kernel_create(tt_test_device(), "test.cl", "", entry, &kernel, tt_test_error()));
+    cl_int code = tt_device_cl(tt_test_device())->set_kernel_arg(kernel, 0, sizeof(cl_mem), &array->buffer.mem);
+    assert_int_equal(code, CL_SUCCESS);
+    return kernel;
+}
+
+static void add_step(tt_recorder *recorder, const tt_test_array *array, uint32_t factor, const char *stem)
+{
+    cl_kernel kernel = make_kernel("advance", array);
+    cl_int code = tt_device_cl(tt_test_device())->set_kernel_arg(kernel, 1, sizeof(factor), &factor);
+    assert_int_equal(code, CL_SUCCESS);
+    tt_launch launch = {
+        .stem = stem, .kernel = kernel, .n_dims = 1, .global = {array->n + array->first}, .flops = 10, .bytes = 4};
+    tt_test_ok(tt_recorder_add(recorder, &launch, tt_test_error()));
+}
+
+/* An array that begins at the buffer's first element, without guards. */
+static tt_test_array plain_array(size_t n)
+{
+    tt_test_array array = {.n = n};
+    uint32_t *zeros = calloc(n, sizeof(*zeros));
+    assert_non_null(zeros);
+    tt_test_ok(tt_buffer_create(tt_test_device(), n * sizeof(*zeros), "test", &array.buffer, tt_test_error()));
+    tt_test_ok(tt_buffer_write(tt_test_device(), &array.buffer, 0, zeros, n * sizeof(*zeros), tt_test_error()));
+    free(zeros);
+    return array;
+}
+
+static void launches_run_in_order_every_time(void **state)
+{
+    (void)state;
+    enum { N_LAUNCHES = 50, N = 8 };
+    tt_test_array array = plain_array(N);
+    uint32_t got[N], want = 0;
+    tt_recorder *recorder = tt_test_recorder();
+    for (uint32_t i = 0; i < N_LAUNCHES; i++)
+        add_step(recorder, &array, i % 5 + 2, "step");
+    assert_int_equal(tt_recorder_count(recorder), N_LAUNCHES);
+    for (int replay = 0; replay < 3; replay++)
+        tt_test_ok(tt_recorder_replay(recorder, tt_test_error()));
+    tt_test_ok(tt_device_finish(tt_test_device(), tt_test_error()));
+    tt_recorder_destroy(recorder);
+    for (uint32_t i = 0; i < 3 * N_LAUNCHES; i++)
+        want = want * (i % N_LAUNCHES % 5 + 2) + 1;
+    tt_test_array_read(&array, got);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(got[i], want);
+    tt_test_array_release(&array);
+}
+
+static void sizes_reach_the_device(void **state)
+{
+    (void)state;
+    tt_test_array array = plain_array(8 * 3 * 2);
+    uint32_t got[8 * 3 * 2];
+    tt_recorder *recorder = tt_test_recorder();
+    tt_launch launch = {.stem = "spread",
+                        .kernel = make_kernel("spread", &array),
+                        .n_dims = 3,
+                        .global = {8, 3, 2},
+                        .local = {4, 1, 1}};
+    tt_test_ok(tt_recorder_add(recorder, &launch, tt_test_error()));
+    tt_test_run(recorder);
+    tt_test_array_read(&array, got);
+    for (uint32_t i = 0; i < 48; i++)
+        assert_int_equal(got[i], 4000 + i % 8 + i / 8 * 16);
+    tt_test_array_release(&array);
+}
+
+static void wrong_launches_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t n_dims;
+        size_t global[3], local[3];
+        const char *part; /* of the sentence */
+    } cases[] = {
+        {0, {8, 1, 1}, {0, 0, 0}, "1 to 3 dimensions, found 0"},
+        {4, {8, 1, 1}, {0, 0, 0}, "1 to 3 dimensions, found 4"},
+        {2, {8, 0, 1}, {0, 0, 0}, "global size of dimension 1 is 0"},
+        {1, {8, 1, 1}, {3, 0, 0}, "no multiple of local size 3"},
+        {2, {8, 8, 1}, {4, 0, 0}, "no multiple of local size 0"},
+        {2, {(size_t)1 << 20, (size_t)1 << 20, 1}, {(size_t)1 << 20, (size_t)1 << 20, 1}, "a work-group of"},
+    };
+    tt_test_array array = plain_array(64);
+    tt_recorder *recorder = tt_test_recorder();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tt_error err = {""};
+        tt_launch launch = {.stem = "spread", .kernel = make_kernel("spread", &array), .n_dims = cases[i].n_dims};
+        memcpy(launch.global, cases[i].global, sizeof(launch.global));
+        memcpy(launch.local, cases[i].local, sizeof(launch.local));
+        assert_int_not_equal(tt_recorder_add(recorder, &launch, &err), TT_OK);
+        assert_non_null(strstr(err.text, "spread"));
+        assert_non_null(strstr(err.text, cases[i].part));
+    }
+    assert_int_equal(tt_recorder_count(recorder), 0);
+    tt_test_run(recorder); /* an empty list is fine */
+    tt_test_array_release(&array);
+}
+
+static void missing_argument_is_reported_with_the_stem(void **state)
+{
+    (void)state;
+    /* Oclgrind enqueues such a kernel and reports it in its own log. */
+    if (strcmp(tt_device_caps(tt_test_device())->info.platform, "Oclgrind") == 0)
+        skip();
+    tt_test_array array = plain_array(8);
+    tt_recorder *recorder = tt_test_recorder();
+    tt_error err = {""};
+    tt_launch launch = {.stem = "my op", .kernel = make_kernel("advance", &array), .n_dims = 1, .global = {8}};
+    tt_test_ok(tt_recorder_add(recorder, &launch, tt_test_error()));
+    assert_int_equal(tt_recorder_replay(recorder, &err), TT_ERROR_DEVICE);
+    assert_non_null(strstr(err.text, "clEnqueueNDRangeKernel for my op: CL_INVALID_KERNEL_ARGS"));
+    tt_recorder_destroy(recorder);
+    tt_test_array_release(&array);
+}
+
+static void profile_sums_per_stem(void **state)
+{
+    (void)state;
+    tt_test_array array = plain_array(64);
+    tt_profile_row *rows;
+    size_t n_rows;
+    tt_recorder *recorder = tt_test_recorder();
+    for (uint32_t i = 0; i < 5; i++)
+        add_step(recorder, &array, 3, i % 2 == 0 ? "even" : "odd");
+    tt_test_ok(tt_recorder_profile(recorder, &rows, &n_rows, tt_test_error()));
+    assert_int_equal(n_rows, 2);
+    assert_string_equal(rows[0].stem, "even");
+    assert_string_equal(rows[1].stem, "odd");
+    assert_int_equal(rows[0].n_launches, 3);
+    assert_int_equal(rows[1].n_launches, 2);
+    assert_true(rows[0].flops == 30 && rows[1].flops == 20 && rows[0].bytes == 12 && rows[1].bytes == 8);
+    assert_true(rows[0].ms >= 0 && rows[0].ms < 10000);
+    free(rows);
+    tt_recorder_destroy(recorder);
+    tt_test_array_release(&array);
+}
+
+static void profile_needs_a_profiling_device(void **state)
+{
+    (void)state;
+    tt_device *device;
+    tt_recorder *recorder;
+    tt_profile_row *rows;
+    size_t n_rows;
+    cl_kernel kernel;
+    cl_uint factor = 1;
+    tt_buffer buffer;
+    tt_error err = {""};
+    tt_device_options options = {.cache_dir = ""};
+    tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
+    tt_device_set_sources(device, test_sources);
+    tt_test_ok(tt_buffer_create(device, 64, "test", &buffer, tt_test_error()));
+    tt_test_ok(tt_kernel_create(device, "test.cl", "", "advance", &kernel, tt_test_error()));
+    assert_int_equal(tt_device_cl(device)->set_kernel_arg(kernel, 0, sizeof(cl_mem), &buffer.mem), CL_SUCCESS);
+    assert_int_equal(tt_device_cl(device)->set_kernel_arg(kernel, 1, sizeof(factor), &factor), CL_SUCCESS);
+    tt_test_ok(tt_recorder_create(device, &recorder, tt_test_error()));
+    tt_launch launch = {.stem = "step", .kernel = kernel, .n_dims = 1, .global = {16}};
+    tt_test_ok(tt_recorder_add(recorder, &launch, tt_test_error()));
+    assert_int_equal(tt_recorder_profile(recorder, &rows, &n_rows, &err), TT_ERROR_ARGUMENT);
+    assert_null(rows);
+    assert_int_equal(n_rows, 0);
+    assert_non_null(strstr(err.text, "open it with profiling"));
+    tt_recorder_destroy(recorder);
+    tt_buffer_release(device, &buffer);
+    tt_device_close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(launches_run_in_order_every_time),
+        cmocka_unit_test(sizes_reach_the_device),
+        cmocka_unit_test(wrong_launches_are_refused),
+        cmocka_unit_test(missing_argument_is_reported_with_the_stem),
+        cmocka_unit_test(profile_sums_per_stem),
+        cmocka_unit_test(profile_needs_a_profiling_device),
+    };
+    return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
+}

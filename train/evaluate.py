@@ -1,0 +1,170 @@
+"""Measures the model on held-out prompts with the trained judge (judge.py).
+
+    python train/evaluate.py --prompts-out prompts.jsonl             the 200 prompts and their seeds
+    python train/evaluate.py --judge DIR                             pictures DIR/000.png ... by anything
+    python train/evaluate.py --torch DIR [--pictures OUT]            pictures by torch from checkpoints
+
+Prompts name combinations that training never showed; a quarter has two objects. A picture is right
+when exactly the asked objects stand in the asked places, nothing else is recognised, and the
+background is the asked one. Prints a table; --json writes the same as JSON.
+"""
+
+import argparse
+import json
+import os
+
+import numpy as np
+from PIL import Image
+
+import grammar
+import judge
+from common import fail, setup_threads
+from latents import LatentMap
+from scenes import SIZE, Curriculum, held_out, random_scene
+
+PROMPTS, PAIRS, SEED = 200, 50, 20000
+
+
+def prompt_list(seen=False, count=PROMPTS, pairs=PAIRS):
+    """The fixed list: dicts of index, prompt, seed and what the picture must show."""
+    rng = np.random.default_rng(SEED + seen)
+    out = []
+    while len(out) < count:
+        stage = Curriculum(pairs=float(len(out) % (count // pairs) == 0), centred=0.4)
+        scene = random_scene(rng, stage)
+        if held_out(scene) == seen:
+            continue
+        text = grammar.plain_caption(scene, rng)
+        out.append(
+            {
+                "index": len(out),
+                "prompt": text,
+                "seed": 1000 + len(out),
+                "objects": list(scene.objects),
+                "layout": scene.layout,
+                "background": scene.background,
+            }
+        )
+    return out
+
+
+def compare(item, verdict):
+    """What of one picture is right."""
+    slots, background = verdict
+    wanted = dict(zip(judge.LAYOUT_SLOTS[item["layout"]], item["objects"]))
+    result = {
+        "objects": sorted(slots.values()) == sorted(wanted.values()),
+        "position": set(slots) == set(wanted),
+        "background": background == item["background"],
+        "all": slots == wanted and background == item["background"],
+    }
+    result["seen"] = {"slots": slots, "background": background}
+    return result
+
+
+def summary(items, results):
+    """Shares per group and per object."""
+    groups = {"all": lambda i: True, "one object": lambda i: len(i["objects"]) == 1, "two objects": lambda i: len(i["objects"]) == 2}
+    table = {}
+    for group, member in groups.items():
+        rows = [r for i, r in zip(items, results) if member(i)]
+        table[group] = {"pictures": len(rows)}
+        for key in ("background", "position", "objects", "all"):
+            table[group][key] = round(float(np.mean([r[key] for r in rows])), 4) if rows else None
+    objects = {}
+    for item, result in zip(items, results):
+        for name in item["objects"]:
+            right, total = objects.get(name, (0, 0))
+            objects[name] = (right + (name in result["seen"]["slots"].values()), total + 1)
+    backgrounds = {}
+    for item, result in zip(items, results):
+        right, total = backgrounds.get(item["background"], (0, 0))
+        backgrounds[item["background"]] = (right + result["background"], total + 1)
+    return {"groups": table, "objects": dict(sorted(objects.items())), "backgrounds": dict(sorted(backgrounds.items()))}
+
+
+def print_table(report):
+    print(f"{'':14s}{'pictures':>9s}{'background':>12s}{'position':>10s}{'objects':>9s}{'all right':>11s}")
+    for group, row in report["groups"].items():
+        shares = "".join(f"{100 * row[k]:{w}.1f}%" for k, w in (("background", 11), ("position", 9), ("objects", 8), ("all", 10)))
+        print(f"{group:14s}{row['pictures']:9d}{shares}")
+    for key in ("objects", "backgrounds"):
+        print(f"{key}: " + ", ".join(f"{n} {a}/{b}" for n, (a, b) in report[key].items()))
+
+
+def folder_pictures(folder, items):
+    """Pictures NNN.png of a folder in prompt order."""
+    for item in items:
+        path = os.path.join(folder, f"{item['index']:03d}.png")
+        if not os.path.exists(path):
+            fail(f"{path} is missing: a picture for every prompt of --prompts-out is needed")
+        with Image.open(path) as image:
+            if image.size != (SIZE, SIZE):
+                fail(f"{path} is {image.size[0]}x{image.size[1]}, expected {SIZE}x{SIZE}")
+            yield np.asarray(image.convert("RGB"))
+
+
+def torch_pictures(work, items, steps, scale, out):
+    """Pictures from checkpoints through diffusers; kept in `out` where given."""
+    from sampling import Sampler
+
+    sampler = Sampler(work)
+    for start in range(0, len(items), 8):
+        part = items[start : start + 8]
+        for item, image in zip(part, sampler([i["prompt"] for i in part], [i["seed"] for i in part], steps, scale)):
+            if out:
+                os.makedirs(out, exist_ok=True)
+                Image.fromarray(image).save(os.path.join(out, f"{item['index']:03d}.png"))
+            yield image
+
+
+def run(items, pictures, model):
+    results, batch = [], []
+    for image in pictures:
+        batch.append(image)
+        if len(batch) == 20 or len(results) + len(batch) == len(items):
+            verdicts = model.verdict(batch)
+            results += [compare(item, v) for item, v in zip(items[len(results) :], verdicts)]
+            batch = []
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts-out", help="write the prompts as JSON lines")
+    parser.add_argument("--judge", metavar="DIR", help="judge DIR/NNN.png")
+    parser.add_argument("--torch", metavar="WORK", help="make the pictures with torch from checkpoints")
+    parser.add_argument("--pictures", help="with --torch: keep the pictures here")
+    parser.add_argument("--judge-file", default=None, help="the judge's weights; trained and written when absent")
+    parser.add_argument("--seen", action="store_true", help="combinations of the training set instead of held-out ones")
+    parser.add_argument("--limit", type=int, default=PROMPTS, help="only the first N prompts")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--scale", type=float, default=2.5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", help="write the result as JSON")
+    args = parser.parse_args()
+    setup_threads(args.threads)
+    items = prompt_list(args.seen)[: args.limit]
+    if args.prompts_out:
+        with open(args.prompts_out, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(item) + "\n" for item in items)
+    if not args.judge and not args.torch:
+        return
+    latent_map = LatentMap.fit()
+    model = judge.obtain(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"), latent_map)
+    check = judge.test(model, latent_map)
+    if check["all_right"] < 0.98:
+        fail(f"the judge is right on {100 * check['all_right']:.1f}% of fresh renders, 98% are needed")
+    pictures = folder_pictures(args.judge, items) if args.judge else torch_pictures(args.torch, items, args.steps, args.scale, args.pictures)
+    results = run(items, pictures, model)
+    report = {"judge": check, "steps": args.steps, "scale": args.scale} | summary(items, results)
+    print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
+    print_table(report)
+    if args.json:
+        report["pictures"] = [item | result for item, result in zip(items, results)]
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

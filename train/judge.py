@@ -1,0 +1,216 @@
+"""The judge: a small classifier, trained on renders, that says what a 512x512 picture shows.
+
+Five windows of 256 pixels (centre, left, right, top, bottom) go through one small network with 27
+answers, an object's name or "nothing"; the whole picture, shrunk, through a second one that names
+the background. Training renders are blurred, blocky and noisy at random, so that a model's picture
+is judged by what it shows and not by its crispness, and mangled objects (two objects mixed or
+halved, shuffled pieces, blobs) count as "nothing", so that a lookalike smear does not pass.
+
+    python train/judge.py --out judge.pt        trains it and tests it on fresh renders
+"""
+
+import argparse
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import save_checkpoint, say, setup_threads
+from latents import WIDE, LatentMap
+from scenes import BACKGROUND_NAMES, LAYOUTS, OBJECT_NAMES, SIZE, Curriculum, Painter, random_scene, resize_sprite
+
+NOTHING = len(OBJECT_NAMES)
+SLOTS = {"centre": (256, 256), "left": (140, 256), "right": (372, 256), "top": (256, 140), "bottom": (256, 372)}
+SLOT_NAMES = list(SLOTS)
+LAYOUT_SLOTS = {name: (name,) for name in SLOTS} | {"beside": ("left", "right"), "above": ("top", "bottom")}
+VIEW, WINDOW = 128, 64  # the picture and a slot's window after shrinking by 4
+EASY = Curriculum(pairs=0.35, centred=0.3, jitter=14, size_jitter=20)
+
+
+def shrink(image):
+    """uint8 [512,512,3] -> float32 [128,128,3] in -1..1, by averaging."""
+    cells = image.reshape(VIEW, SIZE // VIEW, VIEW, SIZE // VIEW, 3)
+    return cells.mean((1, 3), dtype=np.float32) / np.float32(127.5) - 1
+
+
+def windows(view):
+    """[...,3,128,128] -> [...,5,3,64,64]: the slots' windows."""
+    out = []
+    for x, y in SLOTS.values():
+        left, top = (min(max(v // 4 - WINDOW // 2, 0), VIEW - WINDOW) for v in (x, y))
+        out.append(view[..., top : top + WINDOW, left : left + WINDOW])
+    return torch.stack(out, -4)
+
+
+def _block(inputs, outputs):
+    return [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+class Judge(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.object = nn.Sequential(
+            *_block(3, 32), *_block(32, 64), *_block(64, 96), *_block(96, 128), nn.Flatten(), nn.Dropout(0.2), nn.Linear(2048, NOTHING + 1)
+        )
+        self.background = nn.Sequential(
+            *_block(3, 32), *_block(32, 48), *_block(48, 64), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1024, len(BACKGROUND_NAMES))
+        )
+
+    def forward(self, view):
+        """[B,3,128,128] -> logits [B,5,27] of the slots and [B,18] of the background."""
+        slots = windows(view)
+        objects = self.object(slots.flatten(0, 1)).unflatten(0, slots.shape[:2])
+        return objects, self.background(F.avg_pool2d(view, 4))
+
+    @torch.no_grad()
+    def verdict(self, images):
+        """uint8 pictures -> list of ({slot: object}, background)."""
+        self.eval()
+        view = torch.from_numpy(np.stack([shrink(image) for image in images])).permute(0, 3, 1, 2)
+        objects, backgrounds = self(view)
+        out = []
+        for slots, background in zip(objects.argmax(-1).tolist(), backgrounds.argmax(-1).tolist()):
+            seen = {SLOT_NAMES[i]: OBJECT_NAMES[k] for i, k in enumerate(slots) if k != NOTHING}
+            out.append((seen, BACKGROUND_NAMES[background]))
+        return out
+
+
+class Renders:
+    """Random renders with labels; `spoil` turns on blur, blocks, noise and mangled objects."""
+
+    def __init__(self, latent_map, seed, spoil=True):
+        self.map, self.rng, self.spoil = latent_map, np.random.default_rng([seed, 31]), spoil
+        self.painter = Painter(seed, variants=8)
+
+    def _mangled(self, extent):
+        """A sprite that is no object: two mixed or halved, pieces shuffled, or a blob."""
+        a, b = (self.painter.sprite(OBJECT_NAMES[i], extent) for i in self.rng.choice(NOTHING, 2, replace=False))
+        box = np.zeros((2, extent, extent, 4), np.float32)
+        for k, sprite in enumerate((a, b)):
+            height, width = sprite.shape[:2]
+            y, x = (extent - height) // 2, (extent - width) // 2
+            box[k, y : y + height, x : x + width] = sprite
+        kind = self.rng.integers(4)
+        if kind == 0:
+            return 0.5 * (box[0] + box[1])
+        if kind == 1:
+            half = extent // 2
+            return np.concatenate([box[0][:, :half], box[1][:, half:]], 1)
+        if kind == 2:
+            tile = extent // 4
+            cells = [box[0][r * tile : (r + 1) * tile, c * tile : (c + 1) * tile] for r in range(4) for c in range(4)]
+            cells = [cells[i] for i in self.rng.permutation(16)]
+            return np.concatenate([np.concatenate(cells[r * 4 : r * 4 + 4], 1) for r in range(4)], 0)
+        return resize_sprite(resize_sprite(box[0] / 255, 3), extent) * 255
+
+    def _picture(self):
+        """(image, {slot: class}, background class)."""
+        scene = random_scene(self.rng, EASY)
+        labels = dict.fromkeys(SLOTS, NOTHING)
+        mangle = self.spoil and self.rng.random() < 0.2
+        if not mangle:
+            image = self.painter.paint(scene, self.rng, EASY)[1]
+            for slot, name in zip(LAYOUT_SLOTS[scene.layout], scene.objects):
+                labels[slot] = OBJECT_NAMES.index(name)
+        else:
+            bank = self.painter.banks[scene.background]
+            image = bank[int(self.rng.integers(len(bank)))].copy()
+            for x, y in LAYOUTS[scene.layout]:
+                self.painter._stamp(image, self._mangled(int(self.rng.integers(48, 60)) * 4), x, y)
+        return image, labels, BACKGROUND_NAMES.index(scene.background)
+
+    def _spoiled(self, image):
+        draw = self.rng.random()
+        if draw < 0.3:  # what the latent space keeps, with errors of the kind a model makes
+            latent = self.map.encode(image)
+            latent += self.rng.normal(0, self.rng.uniform(0, 0.15), latent.shape).astype(np.float32)
+            image = self.map.decode(latent)
+        view = shrink(image)
+        if draw > 0.6:
+            height = int(self.rng.integers(40, 110))
+            small = torch.from_numpy(view).permute(2, 0, 1)[None]
+            small = F.interpolate(small, size=(height, height), mode="area")
+            view = F.interpolate(small, size=(VIEW, VIEW), mode="bilinear")[0].permute(1, 2, 0).numpy()
+        view = view * self.rng.uniform(0.9, 1.1) + self.rng.uniform(-0.06, 0.06)
+        return (view + self.rng.normal(0, self.rng.uniform(0, 0.08), view.shape)).astype(np.float32)
+
+    def batch(self, count):
+        views, labels, backgrounds = [], [], []
+        for _ in range(count):
+            image, slots, background = self._picture()
+            views.append(self._spoiled(image) if self.spoil else shrink(image))
+            labels.append([slots[name] for name in SLOTS])
+            backgrounds.append(background)
+        views = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
+        return views, torch.tensor(labels), torch.tensor(backgrounds)
+
+
+def train(latent_map, iterations, seed=41):
+    torch.manual_seed(seed)
+    model, renders = Judge(), Renders(latent_map, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, iterations, pct_start=0.1)
+    model.train()
+    for i in range(1, iterations + 1):
+        views, labels, backgrounds = renders.batch(32)
+        objects, background = model(views)
+        loss = F.cross_entropy(objects.flatten(0, 1), labels.flatten()) + F.cross_entropy(background, backgrounds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if i % 100 == 0:
+            say(f"judge {i} of {iterations}, loss {float(loss.detach()):.4f}")
+    return model.eval()
+
+
+def test(model, latent_map, count=1000, seed=4242):
+    """Share of fresh, unspoiled renders of which everything is named right, and each part's share."""
+    renders = Renders(latent_map, seed, spoil=False)
+    slots_right, background_right, all_right = 0, 0, 0
+    wrong = {}
+    for _ in range(count // 50):
+        views, labels, backgrounds = renders.batch(50)
+        with torch.no_grad():
+            objects, background = model(views)
+        slots = objects.argmax(-1) == labels
+        place = background.argmax(-1) == backgrounds
+        for row, column in (~slots).nonzero().tolist():
+            name = (OBJECT_NAMES + ["nothing"])[labels[row, column]]
+            wrong[name] = wrong.get(name, 0) + 1
+        slots_right += int(slots.all(-1).sum())
+        background_right += int(place.sum())
+        all_right += int((slots.all(-1) & place).sum())
+    total = count // 50 * 50
+    return {
+        "renders": total,
+        "objects_and_places": slots_right / total,
+        "background": background_right / total,
+        "all_right": all_right / total,
+        "slot_errors_by_object": dict(sorted(wrong.items())),
+    }
+
+
+def obtain(path, latent_map, iterations=1500):
+    """Loads the judge from `path`, or trains it and writes it there."""
+    if not os.path.exists(path):
+        save_checkpoint(path, train(latent_map, iterations).state_dict())
+    model = Judge()
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return model.eval()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--iterations", type=int, default=1500)
+    args = parser.parse_args()
+    setup_threads(1)
+    latent_map = LatentMap.fit()
+    print(test(obtain(args.out, latent_map, args.iterations), latent_map))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The text encoder and the UNet: transformers' and diffusers' own classes, scaled down."""
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from latents import CELLS, CHANNELS
+from tokenizer import LENGTH
+
+TEXT_WIDTH = 128
+
+UNET = {
+    "sample_size": CELLS,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (32, 96, 128),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "cross_attention_dim": TEXT_WIDTH,
+    "attention_head_dim": 4,  # the number of heads, as in SD1 configs
+}
+
+SCHEDULER = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+    "set_alpha_to_one": True,
+    "steps_offset": 1,
+}
+
+
+def build_unet():
+    return UNet2DConditionModel(**UNET)
+
+
+def build_text_encoder(vocabulary_size):
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary_size,
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=384,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=LENGTH,
+            hidden_act="quick_gelu",
+            layer_norm_eps=1e-5,
+            projection_dim=TEXT_WIDTH,
+            bos_token_id=vocabulary_size - 2,
+            eos_token_id=vocabulary_size - 1,
+            pad_token_id=vocabulary_size - 1,
+        )
+    )
+
+
+def build_scheduler():
+    return DDIMScheduler(**SCHEDULER)
+
+
+class Denoiser(torch.nn.Module):
+    """Token ids and a noisy latent in, v prediction out; trained as one module."""
+
+    def __init__(self, vocabulary_size):
+        super().__init__()
+        self.text = build_text_encoder(vocabulary_size)
+        self.unet = build_unet()
+
+    def use_plain_attention(self):
+        """Products and softmax as separate steps: on CPUs a third faster to train than the fused form."""
+        self.unet.set_attn_processor(AttnProcessor())
+        self.text.set_attn_implementation("eager")
+        return self
+
+    def forward(self, noisy, timesteps, ids):
+        context = self.text(input_ids=ids).last_hidden_state
+        return self.unet(noisy, timesteps, encoder_hidden_states=context).sample

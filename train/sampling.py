@@ -1,0 +1,70 @@
+"""Pictures from the trained weights through diffusers' own classes (no engine involved)."""
+
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+
+import tokenizer as bpe
+from decoder import load_trained
+from export import load_denoiser
+from latents import CELLS, CHANNELS
+from networks import build_scheduler
+
+
+class Sampler:
+    """DDIM with classifier-free guidance on the newest checkpoints in `work`."""
+
+    def __init__(self, work):
+        self.model, self.state = load_denoiser(work)
+        self.vae, _ = load_trained(work)
+        self.tokenizer = bpe.Tokenizer(os.path.join(work, "tokenizer"))
+
+    @torch.no_grad()
+    def __call__(self, prompts, seeds, steps=20, scale=2.5):
+        """uint8 [N,512,512,3]; each picture's noise depends on its own seed alone."""
+        ids = torch.tensor([self.tokenizer(text, bpe.LENGTH) for text in [""] * len(prompts) + list(prompts)])
+        context = self.model.text(input_ids=ids).last_hidden_state
+        shape = (1, CHANNELS, CELLS, CELLS)
+        x = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        scheduler = build_scheduler()
+        scheduler.set_timesteps(steps)
+        for t in scheduler.timesteps:
+            both = self.model.unet(torch.cat([x, x]), t, encoder_hidden_states=context).sample
+            plain, guided = both.chunk(2)
+            x = scheduler.step(plain + scale * (guided - plain), t, x).prev_sample
+        pixels = torch.cat([self.vae.decode(row[None]).sample for row in x])
+        return ((pixels.clamp(-1, 1) + 1) * 127.5 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+
+
+def sheet(images, columns, side=200):
+    """A contact sheet of pictures."""
+    rows = -(-len(images) // columns)
+    out = Image.new("RGB", (columns * side, rows * side))
+    for i, image in enumerate(images):
+        tile = Image.fromarray(np.asarray(image)).resize((side, side), Image.LANCZOS)
+        out.paste(tile, (i % columns * side, i // columns * side))
+    return out
+
+
+def main():
+    import argparse
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--out", required=True, help="PNG of one picture, or a sheet of several")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--scale", type=float, default=2.5)
+    parser.add_argument("prompts", nargs="+")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    images = Sampler(args.work)(args.prompts, range(1, len(args.prompts) + 1), args.steps, args.scale)
+    if len(images) == 1:
+        Image.fromarray(images[0]).save(args.out)
+    else:
+        sheet(images, min(6, len(images))).save(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -157,6 +157,7 @@ void tt_graph_output(tt_graph *graph, tt_value value, const char *name, bool cha
     if (io == SIZE_MAX)
         return;
     graph->ios[io].is_output = true;
+    graph->ios[io].value = value;
     graph->ios[io].channels_last = channels_last;
     tt_op op = op_of(TT_OP_UNPACK, value, TT_NONE);
     op.io = io;

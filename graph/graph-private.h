@@ -38,7 +38,8 @@ typedef struct tt_node {
 typedef struct tt_io {
     char name[64];
     tt_buffer buffer;
-    size_t n; /* elements (float or int) */
+    size_t n;       /* elements (float or int) */
+    tt_value value; /* of outputs */
     bool is_static, is_ids, is_output, channels_last;
 } tt_io;
 

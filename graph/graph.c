@@ -114,6 +114,20 @@ tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t
     return tt_buffer_read(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);
 }
 
+bool tt_graph_output_at(const tt_graph *graph, size_t index, const char **name, tt_plane *shape, bool *channels_last)
+{
+    for (size_t i = 0; i < graph->n_ios; i++) {
+        const tt_io *io = &graph->ios[i];
+        if (!io->is_output || index-- > 0)
+            continue;
+        *name = io->name;
+        *shape = graph->nodes[io->value].plane;
+        *channels_last = io->channels_last;
+        return true;
+    }
+    return false;
+}
+
 size_t tt_graph_arena_bytes(const tt_graph *graph)
 {
     return graph->arena.n_bytes;

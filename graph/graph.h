@@ -110,6 +110,9 @@ tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values,
 tt_status tt_graph_write_ids(tt_graph *graph, const char *name, const int32_t *ids, size_t n, tt_error *err);
 tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err);
 
+/* Outputs in the order in which they were marked; false past the last. *shape is the value's geometry. */
+bool tt_graph_output_at(const tt_graph *graph, size_t index, const char **name, tt_plane *shape, bool *channels_last);
+
 /* Planned bytes of activations, and launches of one run without the static part. */
 size_t tt_graph_arena_bytes(const tt_graph *graph);
 size_t tt_graph_launches(const tt_graph *graph);

@@ -28,6 +28,8 @@ static const struct {
     {"vocab_2", "tokenizer_2/vocab.json"},
     {"merges_2", "tokenizer_2/merges.txt"},
     {"tokenizer_config_2", "tokenizer_2/tokenizer_config.json"},
+    {"special_tokens", "tokenizer/special_tokens_map.json"},
+    {"special_tokens_2", "tokenizer_2/special_tokens_map.json"},
     {"config", NULL},
 };
 

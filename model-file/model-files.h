@@ -34,6 +34,7 @@ const char *tt_model_files_path(const tt_model_files *files);
 
 /* Text of a config by role, NULL when the model has none: "model_index", "unet", "vae", "text_encoder",
  * "text_encoder_2", "scheduler", "vocab", "merges", "tokenizer_config", "vocab_2", "merges_2", "tokenizer_config_2",
+ * "special_tokens", "special_tokens_2" (special_tokens_map.json),
  * "config" (the JSON beside a single file, or a component folder's config.json). */
 const char *tt_model_files_text(const tt_model_files *files, const char *role);
 

@@ -104,6 +104,11 @@ tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channe
     return tt_image_read_file(path, &limits, n_channels, image, tt_context_begin(context));
 }
 
+tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t width, uint32_t height, tt_image *out)
+{
+    return tt_image_resize(image, width, height, out, tt_context_begin(context));
+}
+
 tt_status tt_image_write_png(tt_context *context, const char *path, const tt_image *image, const tt_image_marks *marks)
 {
     return tt_png_write_file(path, image, marks, tt_context_begin(context));

@@ -289,7 +289,7 @@ static tt_status clip_vocabulary(tt_model *model, uint32_t index, tt_error *err)
     if (!tt_path_is_file(path))
         status =
             tt_fail(err, TT_ERROR_IO,
-                    "the model brings no tokenizer and CLIP's vocabulary is not at %s; run scripts/get-vocabulary.sh "
+                    "the model brings no tokenizer and CLIP's vocabulary is not at %s; run scripts/fetch-vocabulary.sh "
                     "or set TINTYPE_SHARE to the folder that holds %s",
                     path, vocabulary_name);
     else
@@ -297,6 +297,15 @@ static tt_status clip_vocabulary(tt_model *model, uint32_t index, tt_error *err)
                                           &part->tokenizer, err);
     free(path);
     return status;
+}
+
+/* The text that names the padding token: SD2 folders say "!" in special_tokens_map.json alone. */
+static const char *padding_text(const tt_model *model, uint32_t index)
+{
+    const char *special = tt_model_files_text(model->files, index ? "special_tokens_2" : "special_tokens");
+    if (special && strstr(special, "\"pad_token\""))
+        return special;
+    return tt_model_files_text(model->files, index ? "tokenizer_config_2" : "tokenizer_config");
 }
 
 tt_status tt_model_need_tokenizer(tt_model *model, uint32_t index, tt_error *err)
@@ -308,7 +317,7 @@ tt_status tt_model_need_tokenizer(tt_model *model, uint32_t index, tt_error *err
         return TT_OK;
     const char *vocab = tt_model_files_text(model->files, index ? "vocab_2" : "vocab");
     const char *merges = tt_model_files_text(model->files, index ? "merges_2" : "merges");
-    const char *config = tt_model_files_text(model->files, index ? "tokenizer_config_2" : "tokenizer_config");
+    const char *config = padding_text(model, index);
     if (!vocab || !merges)
         return clip_vocabulary(model, index, err);
     tt_status status = tt_tokenizer_create(vocab, strlen(vocab), merges, strlen(merges), config,

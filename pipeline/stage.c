@@ -174,12 +174,35 @@ static tt_status read_unet_inputs(const tt_model *model, const tt_arrays *in, tt
     return status;
 }
 
-static tt_status run_unet(tt_model *model, const tt_arrays *in, tt_arrays *out, tt_error *err)
+/* Appends the outputs of all traced blocks. */
+static tt_status put_trace(tt_unet *unet, tt_arrays *out, tt_error *err)
+{
+    tt_status status = TT_OK;
+    tt_plane p;
+    const char *name;
+    bool channels_last;
+    for (size_t i = 0; status == TT_OK && tt_unet_trace_at(unet, i, &name, &p, &channels_last); i++) {
+        size_t n = tt_plane_positions(&p) * p.channels;
+        float *values = malloc(n * sizeof *values);
+        if (!values)
+            return tt_fail_memory(err, "a trace", n * sizeof *values);
+        status = tt_unet_trace_read(unet, name, values, n, err);
+        if (status == TT_OK && channels_last)
+            status = put(out, name, values, p.batch, (uint64_t)p.height * p.width, p.channels, 0, err);
+        else if (status == TT_OK)
+            status = put(out, name, values, p.batch, p.channels, p.height, p.width, err);
+        free(values);
+    }
+    return status;
+}
+
+static tt_status run_unet(tt_model *model, const tt_stage_params *p, const tt_arrays *in, tt_arrays *out, tt_error *err)
 {
     tt_unet_inputs u = {0};
     tt_status status = tt_model_need_unet(model, err);
     if (status == TT_OK)
         status = read_unet_inputs(model, in, &u, err);
+    u.shape.trace = p->trace;
     if (status == TT_OK)
         status = tt_unet_prepare(model->unet, &u.shape, err);
     if (status == TT_OK)
@@ -194,6 +217,8 @@ static tt_status run_unet(tt_model *model, const tt_arrays *in, tt_arrays *out, 
     status = tt_unet_run(model->unet, u.sample->data, u.timesteps, result, err);
     if (status == TT_OK)
         status = put(out, "sample", result, u.shape.batch, channels, u.shape.height, u.shape.width, err);
+    if (status == TT_OK && p->trace)
+        status = put_trace(model->unet, out, err);
     free(result);
     return status;
 }
@@ -360,7 +385,7 @@ tt_status tt_stage_run(tt_context *context, tt_model *model, const tt_stage_para
     case TT_STAGE_TEXT:
         return run_text(model, params, inputs, outputs, err);
     case TT_STAGE_UNET:
-        return run_unet(model, inputs, outputs, err);
+        return run_unet(model, params, inputs, outputs, err);
     case TT_STAGE_VAE_DECODE:
         return run_vae_decode(model, inputs, outputs, err);
     case TT_STAGE_VAE_ENCODE:

@@ -4,6 +4,13 @@
 
 #include <stdio.h>
 
+tt_value tt_unet_traced(const tt_unet_builder *b, tt_value value, const char *name, bool channels_last)
+{
+    if (b->trace)
+        tt_graph_output(b->graph, value, name, channels_last);
+    return value;
+}
+
 tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, uint32_t n_out, const char *name)
 {
     tt_graph *g = b->graph;
@@ -25,10 +32,11 @@ tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, 
             .name = tt_layer_join(name, "conv1").text, .n_out = n_out, .add_per_image = true, .per_image_bias = time});
     h = tt_graph_group_norm(g, h, TT_NONE, tt_layer_join(name, "norm2").text, b->config->n_groups, b->config->norm_eps,
                             true);
-    return tt_graph_conv3x3(
+    h = tt_graph_conv3x3(
         g, h,
         &(tt_conv_op){
             .name = tt_layer_join(name, "conv2").text, .n_out = n_out, .add_residual = true, .residual = shortcut});
+    return tt_unet_traced(b, h, name, false);
 }
 
 /* Self-attention with q, k, v as one stacked layer; x + to_out(attention(norm(x))). */
@@ -100,10 +108,11 @@ tt_value tt_unet_transformer(tt_unet_builder *b, tt_value in, uint32_t n_heads, 
         snprintf(block, sizeof block, "%s.transformer_blocks.%u", name, i);
         x = self_attention(b, x, n_heads, block);
         x = cross_attention(b, x, n_heads, block);
-        x = feed_forward(b, x, block);
+        x = tt_unet_traced(b, feed_forward(b, x, block), block, true);
     }
-    return tt_graph_linear(
+    x = tt_graph_linear(
         g, x,
         &(tt_linear_op){
             .name = tt_layer_join(name, "proj_out").text, .n_out = n, .add_residual = true, .residual = in});
+    return tt_unet_traced(b, x, name, false);
 }

@@ -158,7 +158,7 @@ static tt_value up_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 
 void tt_unet_build(tt_graph *graph, const tt_unet_config *config, const tt_unet_shape *shape)
 {
-    tt_unet_builder b = {.graph = graph, .config = config};
+    tt_unet_builder b = {.graph = graph, .config = config, .trace = shape->trace};
     tt_skips skips = {.n = 0};
     tt_value sample =
         tt_graph_input(graph, "sample", false, shape->batch, config->in_channels, shape->height, shape->width);
@@ -166,6 +166,7 @@ void tt_unet_build(tt_graph *graph, const tt_unet_config *config, const tt_unet_
         tt_graph_input_tokens(graph, "context", true, shape->batch, shape->n_tokens, config->cross_attention_dim);
     b.time_projections = time_projections(graph, config, shape->batch);
     tt_value x = tt_graph_conv3x3(graph, sample, &(tt_conv_op){.name = "conv_in", .n_out = config->channels[0]});
+    tt_unet_traced(&b, x, "conv_in", false);
     x = down_path(&b, x, &skips);
     x = mid_block(&b, x);
     x = up_path(&b, x, &skips);

@@ -16,7 +16,11 @@ typedef struct tt_unet_builder {
     tt_value context;
     tt_value time_projections; /* time embedding projected for all residual blocks, one after the other in channels */
     uint32_t next_projection;  /* channels of time_projections already used */
+    bool trace;
 } tt_unet_builder;
+
+/* In traced graphs, makes a module's output readable under its name; returns the value. */
+tt_value tt_unet_traced(const tt_unet_builder *builder, tt_value value, const char *name, bool channels_last);
 
 /* Residual block: norm, SiLU, conv, + time embedding, norm, SiLU, conv, + shortcut. `skip` (or TT_NONE) is concatenated
  * to the input along channels. name: "down_blocks.0.resnets.1". */

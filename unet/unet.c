@@ -51,7 +51,8 @@ void tt_unet_destroy(tt_unet *unet)
 
 static bool same_shape(const tt_unet_shape *a, const tt_unet_shape *b)
 {
-    return a->batch == b->batch && a->height == b->height && a->width == b->width && a->n_tokens == b->n_tokens;
+    return a->batch == b->batch && a->height == b->height && a->width == b->width && a->n_tokens == b->n_tokens &&
+           a->trace == b->trace;
 }
 
 /* The down path halves the picture between blocks, rounding up: any size >= 1 works; limits keep indexes in range. */
@@ -157,6 +158,19 @@ tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timestep
     if (status == TT_OK)
         status = tt_graph_read(unet->graph, "out", out, positions * c->out_channels, err);
     return status;
+}
+
+bool tt_unet_trace_at(const tt_unet *unet, size_t index, const char **name, tt_plane *shape, bool *channels_last)
+{
+    /* The last output is the pass's own. */
+    if (!unet->graph || !tt_graph_output_at(unet->graph, index, name, shape, channels_last))
+        return false;
+    return strcmp(*name, "out") != 0;
+}
+
+tt_status tt_unet_trace_read(tt_unet *unet, const char *name, float *values, size_t n, tt_error *err)
+{
+    return tt_graph_read(unet->graph, name, values, n, err);
 }
 
 uint64_t tt_unet_weight_bytes(const tt_unet *unet)

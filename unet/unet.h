@@ -11,6 +11,7 @@ typedef struct tt_unet tt_unet;
 typedef struct tt_unet_shape {
     uint32_t batch, height, width; /* latent positions */
     uint32_t n_tokens;             /* rows of the context: 77 per prompt chunk */
+    bool trace;                    /* keep the outputs of the blocks readable, for debugging and checks */
 } tt_unet_shape;
 
 /* What a pass is conditioned on, constant over the steps of a run. Arrays are plain float. */
@@ -34,6 +35,11 @@ tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *conditio
 
 /* One pass: sample [batch][in_channels][h][w] at timesteps[batch] -> out [batch][out_channels][h][w]. Blocking. */
 tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
+
+/* Outputs of blocks after a run of a traced shape, named as diffusers names the modules. Index 0, 1, ...; false past
+ * the last. Pictures are [batch][channels][h][w]; with *channels_last the values are [batch][h * w][channels]. */
+bool tt_unet_trace_at(const tt_unet *unet, size_t index, const char **name, tt_plane *shape, bool *channels_last);
+tt_status tt_unet_trace_read(tt_unet *unet, const char *name, float *values, size_t n, tt_error *err);
 
 /* Frees the graph's activations (weights stay). */
 void tt_unet_release_graph(tt_unet *unet);

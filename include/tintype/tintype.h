@@ -179,6 +179,11 @@ TT_API void tt_image_free(tt_image *image);
  * anything is decoded: 16384 a side, 64 megapixels. */
 TT_API tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channels, tt_image *image);
 
+/* Makes a copy of the picture resized to width x height (bicubic, averaging when it shrinks), same channels. *out is
+ * freed with tt_image_free. */
+TT_API tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t width, uint32_t height,
+                                  tt_image *out);
+
 /* What a picture says of its making. NULL strings are left out of the file. */
 typedef struct tt_image_marks {
     const char *parameters;          /* A1111 infotext, PNG chunk `parameters` */
@@ -343,6 +348,7 @@ typedef enum tt_stage {
 typedef struct tt_stage_params {
     tt_stage stage;
     uint32_t encoder; /* TEXT: 1 or 2 */
+    bool trace;       /* UNET: also the outputs of residual and transformer blocks, named as in diffusers */
     const char *
         scheduler_config; /* SAMPLE, DENOISE: JSON text of a diffusers scheduler_config.json; DENOISE: NULL = model's */
     uint32_t n_steps;     /* SAMPLE, DENOISE */

@@ -66,6 +66,44 @@ static void check_model(tt_context *context, const golden_set *set, const char *
     tt_arrays_free(&golden);
 }
 
+/* Every traced block that the golden also has; names are diffusers' module names. */
+static void check_trace(tt_context *context, const golden_set *set, tt_precision precision)
+{
+    tt_arrays golden, inputs, in = {0}, out;
+    tt_stage_params params;
+    float timestep = 500.0f;
+    uint64_t one = 1;
+    if (!golden_read(context, set, "trace_unet_sd1_unet.safetensors", &golden))
+        return;
+    assert_true(golden_read(context, set, "unet_sd1_unet.safetensors", &inputs));
+    tt_model *model = golden_model(context, set, "sd1", precision);
+    assert_non_null(model);
+    tt_array x = *golden_array(&inputs, "8x8.x"), ctx = *golden_array(&inputs, "8x8.ctx");
+    x.dims[0] = ctx.dims[0] = 1; /* the first image of the batch */
+    golden_copy(context, &in, "sample", &x);
+    golden_copy(context, &in, "encoder_hidden_states", &ctx);
+    assert_int_equal(tt_arrays_add(context, &in, "timestep", TT_ARRAY_F32, 1, &one, &timestep), TT_OK);
+    tt_stage_params_default(&params, TT_STAGE_UNET);
+    params.trace = true;
+    golden_run(context, model, &params, &in, &out);
+    int n = 0;
+    for (size_t i = 0; i < golden.n_items; i++) {
+        const tt_array *got = tt_arrays_find(&out, golden.items[i].name);
+        char what[256];
+        if (!got)
+            continue;
+        snprintf(what, sizeof what, "%s trace %s", set->name, golden.items[i].name);
+        golden_check(what, golden_error(got, &golden.items[i]), precision == TT_PRECISION_F16 ? set->half_bar : 5e-6);
+        n++;
+    }
+    assert_true(n >= 10);
+    tt_arrays_free(&out);
+    tt_arrays_free(&in);
+    tt_arrays_free(&inputs);
+    tt_arrays_free(&golden);
+    tt_model_destroy(model);
+}
+
 static void check_all(tt_precision precision)
 {
     golden_set sets[GOLDEN_SETS];
@@ -74,6 +112,8 @@ static void check_all(tt_precision precision)
     for (int s = 0; s < n; s++)
         for (size_t i = 0; i < sizeof models / sizeof *models; i++)
             check_model(context, &sets[s], models[i], precision);
+    for (int s = 0; s < n; s++)
+        check_trace(context, &sets[s], precision);
     tt_context_destroy(context);
     golden_finish();
 }

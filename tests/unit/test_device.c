@@ -140,7 +140,7 @@ static void usable_devices_are_found_best_first(void **state)
     assert_int_equal(n_found, sizeof(order) / sizeof(order[0]));
     for (size_t i = 0; i < n_found; i++) {
         char id[8];
-        (void)snprintf(id, sizeof(id), "%zu", i);
+        (void)snprintf(id, sizeof(id), "%u", (unsigned)i);
         assert_string_equal(found[i].caps.info.name, order[i]);
         assert_string_equal(found[i].caps.info.id, id);
         assert_string_equal(found[i].caps.info.platform, "Fake Platform");
@@ -181,6 +181,8 @@ static void quirks_limit_a_device(void **state)
     free(found);
     tt_device_info info = {.platform = "Oclgrind", .name = "Oclgrind Simulator"};
     assert_true(tt_quirks_find(&info).last_choice);
+    info = (tt_device_info){.platform = "Portable Computing Language", .name = "pthread-x"};
+    assert_true(tt_quirks_find(&info).no_binary_cache && !tt_quirks_find(&info).last_choice);
     info = (tt_device_info){.platform = "ARM Platform", .name = "Mali-G78"};
     assert_false(tt_quirks_find(&info).last_choice);
     assert_true(tt_quirks_find(&info).max_alloc_bytes == 0);

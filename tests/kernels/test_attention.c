@@ -35,7 +35,7 @@ static const attention_case cases[] = {
     {"heads of 512", 1, 512, 1, 1, 18, 18, false, 1, false},
     {"a block of keys and one", 1, 16, 1, 1, 49, 65, false, 2, false},
     {"heads of 40, 1024 tokens", 4, 40, 1, 32, 32, 1024, false, 1, true},
-    {"heads of 512, 400 tokens", 1, 512, 1, 20, 20, 400, false, 1, true},
+    {"heads of 512, 112 tokens", 1, 512, 1, 14, 8, 112, false, 1, true},
     {"causal, 300 tokens", 2, 64, 1, 1, 300, 300, true, 3, true},
 };
 

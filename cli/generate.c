@@ -1,0 +1,296 @@
+/* generate.c - `tintype generate`: pictures from a prompt, a start picture, a mask. */
+#include "cli/commands.h"
+#include "cli/marks.h"
+#include "cli/paths.h"
+#include "cli/progress.h"
+#include "cli/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything one `generate` holds. */
+typedef struct job {
+    const cli_options *options;
+    cli_session session;
+    tt_context *pictures; /* for previews: the session's context is busy then */
+    tt_generate_params params;
+    tt_model_info info;
+    tt_image init_image, mask;
+    char *scheduler_config;
+    cli_progress progress;
+    cli_exit preview_code; /* why a preview ended the run */
+} job;
+
+/* ---- before anything is loaded */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static cli_exit check_name(const char *option, const char *path)
+{
+    static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (ends_with(path, others[i]))
+            return cli_fail(CLI_USAGE, "%s: pictures are written as PNG, so %s should end in .png", option, path);
+    return CLI_OK;
+}
+
+static cli_exit check_options(const cli_options *o)
+{
+    if (o->prompt == NULL)
+        return cli_fail(CLI_USAGE, "there is no prompt; say what to paint with -p \"a cat on a blue background\"");
+    if (o->mask != NULL && o->init_image == NULL)
+        return cli_fail(CLI_USAGE, "--mask needs the picture to repaint: add it with -i");
+    if (o->vae != NULL && o->taesd != NULL)
+        return cli_fail(CLI_USAGE, "--vae and --taesd both replace the VAE; give one of them");
+    if (o->producer != NULL && strlen(o->producer) > 128)
+        return cli_fail(CLI_USAGE, "the code of --aigc-producer has %zu bytes; at most 128 are taken (27 are usual)",
+                        strlen(o->producer));
+    for (const char *c = o->producer ? o->producer : ""; *c; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            return cli_fail(CLI_USAGE, "the code of --aigc-producer must be printable ASCII, not \"%s\"", o->producer);
+    return CLI_OK;
+}
+
+static const char *output_pattern(const cli_options *o)
+{
+    return o->output ? o->output : "output.png";
+}
+
+static uint32_t n_images(const cli_options *o)
+{
+    return o->n_images ? o->n_images : 1;
+}
+
+static cli_exit check_files(const cli_options *o)
+{
+    char path[CLI_PATH];
+    cli_exit code = check_name("-o", output_pattern(o));
+    if (code == CLI_OK)
+        code = cli_output_name(output_pattern(o), 0, n_images(o), path);
+    if (code == CLI_OK)
+        code = cli_check_writable(path);
+    if (code == CLI_OK && o->preview != NULL)
+        code = check_name("--preview", o->preview);
+    if (code == CLI_OK && o->preview != NULL)
+        code = cli_check_writable(o->preview);
+    return code;
+}
+
+/* ---- the request */
+
+/* Sides of the result: as asked for, else the start picture's rounded down to what the model can do, else the model's
+ * own. */
+static void choose_size(const job *j, uint32_t *width, uint32_t *height)
+{
+    const cli_options *o = j->options;
+    uint32_t factor = j->info.vae_factor;
+    if (j->init_image.pixels != NULL) {
+        *width = j->init_image.width < factor ? factor : j->init_image.width / factor * factor;
+        *height = j->init_image.height < factor ? factor : j->init_image.height / factor * factor;
+    }
+    if (o->width != 0)
+        *width = o->width;
+    if (o->height != 0)
+        *height = o->height;
+}
+
+/* Reads a picture; the result is resized once the request's size is known. */
+static cli_exit read_picture(job *j, const char *path, uint32_t n_channels, tt_image *image)
+{
+    if (path == NULL)
+        return CLI_OK;
+    tt_status status = tt_image_read(j->session.context, path, n_channels, image);
+    return status == TT_OK ? CLI_OK : cli_fail_status(j->session.context, status);
+}
+
+static cli_exit fit_picture(job *j, tt_image *image)
+{
+    tt_image fitted;
+    if (image->pixels == NULL || (image->width == j->params.width && image->height == j->params.height))
+        return CLI_OK;
+    tt_status status = tt_image_resized(j->session.context, image, j->params.width, j->params.height, &fitted);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    tt_image_free(image);
+    *image = fitted;
+    return CLI_OK;
+}
+
+static void take_numbers(const cli_options *o, tt_generate_params *p)
+{
+    if (o->n_steps != 0)
+        p->n_steps = o->n_steps;
+    if (!isnan(o->cfg_scale))
+        p->cfg_scale = (float)o->cfg_scale;
+    if (!isnan(o->strength))
+        p->strength = (float)o->strength;
+    if (!isnan(o->eta))
+        p->eta = (float)o->eta;
+    p->seed = o->seed;
+    p->clip_skip = o->clip_skip;
+    p->rng = (tt_rng)o->rng;
+}
+
+static bool on_progress(void *user, const tt_progress *report);
+
+static cli_exit prepare_request(job *j)
+{
+    const cli_options *o = j->options;
+    tt_generate_params *p = &j->params;
+    tt_status status = tt_model_get_info(j->session.model, &j->info);
+    if (status == TT_OK)
+        status = tt_generate_params_default(j->session.model, p);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    take_numbers(o, p);
+    p->prompt = o->prompt;
+    p->negative_prompt = o->negative_prompt;
+    p->sampler = o->sampler;
+    p->schedule = o->schedule;
+    p->preview = o->preview != NULL;
+    p->progress = on_progress;
+    p->progress_user = j;
+    cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, &j->scheduler_config) : CLI_OK;
+    p->scheduler_config = j->scheduler_config;
+    if (code == CLI_OK)
+        code = read_picture(j, o->init_image, 3, &j->init_image);
+    if (code == CLI_OK)
+        code = read_picture(j, o->mask, 1, &j->mask);
+    choose_size(j, &p->width, &p->height);
+    if (code == CLI_OK)
+        code = fit_picture(j, &j->init_image);
+    if (code == CLI_OK)
+        code = fit_picture(j, &j->mask);
+    p->init_image = j->init_image.pixels ? &j->init_image : NULL;
+    p->mask = j->mask.pixels ? &j->mask : NULL;
+    return code;
+}
+
+/* ---- while it runs */
+
+static cli_exit write_preview(job *j, const tt_image *preview)
+{
+    cli_marks marks;
+    cli_exit code = cli_marks_make_preview(j->options, preview, &marks);
+    if (code != CLI_OK)
+        return code;
+    tt_status status = tt_image_write_png(j->pictures, j->options->preview, preview, &marks.marks);
+    cli_marks_free(&marks);
+    return status == TT_OK ? CLI_OK : cli_fail_status(j->pictures, status);
+}
+
+static bool on_progress(void *user, const tt_progress *report)
+{
+    job *j = user;
+    if (cli_is_interrupted())
+        return false;
+    cli_progress_show(&j->progress, report);
+    if (report->preview == NULL || j->options->preview == NULL)
+        return true;
+    j->preview_code = write_preview(j, report->preview);
+    return j->preview_code == CLI_OK;
+}
+
+static const char *precision_name(tt_precision precision)
+{
+    return precision == TT_PRECISION_F16 ? "f16" : "f32";
+}
+
+static void print_heading(job *j)
+{
+    tt_device_info device;
+    FILE *out = j->progress.stream;
+    if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
+        return;
+    (void)fprintf(out, "%s (%s, %.1f million parameters, %s) on %s\n", j->info.name, j->info.family,
+                  (double)j->info.n_parameters * 1e-6, precision_name(j->info.precision), device.name);
+    (void)fflush(out);
+}
+
+static cli_exit write_picture(job *j, const char *path, const tt_image *image, const tt_generate_stats *stats)
+{
+    cli_marks marks;
+    cli_exit code = cli_marks_make(j->options, j->session.model, &j->params, stats, image, &marks);
+    if (code != CLI_OK)
+        return code;
+    tt_status status = tt_image_write_png(j->session.context, path, image, &marks.marks);
+    cli_marks_free(&marks);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    cli_progress_summary(&j->progress, stats);
+    if (!j->options->quiet)
+        (void)printf("wrote %s (%ux%u, seed %lld)\n", path, image->width, image->height, (long long)stats->seed);
+    (void)fflush(stdout);
+    return CLI_OK;
+}
+
+/* Why tt_generate ended early: a signal, a preview that could not be written (already reported), or an error. */
+static cli_exit explain(job *j, tt_status status)
+{
+    cli_progress_clear(&j->progress);
+    if (j->preview_code != CLI_OK)
+        return j->preview_code;
+    if (cli_is_interrupted())
+        return cli_fail(CLI_CANCELLED, "cancelled; no picture was written for this seed");
+    return cli_fail_status(j->session.context, status);
+}
+
+/* One picture at a time: each is on disk as soon as it is finished, and cancelling keeps the finished ones. */
+static cli_exit run_one(job *j, uint32_t index)
+{
+    char path[CLI_PATH];
+    tt_image image = {0};
+    tt_generate_stats stats;
+    cli_exit code = cli_output_name(output_pattern(j->options), index, n_images(j->options), path);
+    if (code != CLI_OK)
+        return code;
+    j->progress.image = index;
+    tt_status status = tt_generate(j->session.model, &j->params, &image, &stats);
+    if (status != TT_OK)
+        return explain(j, status);
+    code = write_picture(j, path, &image, &stats);
+    tt_image_free(&image);
+    j->params.seed = (int64_t)((uint64_t)stats.seed + 1);
+    return code;
+}
+
+static cli_exit run(job *j)
+{
+    cli_exit code = cli_session_begin(j->options, &j->session);
+    if (code == CLI_OK && (j->pictures = tt_context_create()) == NULL)
+        code = cli_fail_memory();
+    if (code == CLI_OK)
+        code = cli_session_load(j->options, &j->session);
+    if (code == CLI_OK)
+        code = prepare_request(j);
+    if (code == CLI_OK)
+        code = cli_session_catch_signals(&j->session);
+    if (code == CLI_OK)
+        code = cli_session_open_device(j->options, &j->session);
+    if (code == CLI_OK)
+        print_heading(j);
+    for (uint32_t i = 0; i < n_images(j->options) && code == CLI_OK; i++)
+        code = run_one(j, i);
+    return code;
+}
+
+cli_exit cli_generate(const cli_options *options)
+{
+    job j = {.options = options, .progress = cli_progress_begin(options->quiet ? NULL : stdout, n_images(options))};
+    cli_exit code = check_options(options);
+    if (code == CLI_OK)
+        code = check_files(options);
+    if (code == CLI_OK)
+        code = run(&j);
+    tt_image_free(&j.init_image);
+    tt_image_free(&j.mask);
+    free(j.scheduler_config);
+    cli_session_end(&j.session);
+    tt_context_destroy(j.pictures);
+    return code;
+}

@@ -1,0 +1,117 @@
+/* main.c - finds the command and hands it its options. */
+#include "cli/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char generate_details[] =
+    "\n"
+    "  tintype -p \"a red apple\" -n \"blurry\" -s 42 --steps 25 -o apple.png\n"
+    "  tintype -p \"a red apple\" -b 4 -o apple_%02d.png       four pictures, seeds N to N + 3\n"
+    "  tintype -p \"a green apple\" -i apple.png --strength 0.6\n"
+    "  tintype -m model.safetensors -p \"a red apple\" -W 512 -H 768 --sampler dpm++2m --schedule karras\n"
+    "\n"
+    "Pictures are marked as made by AI (IPTC DigitalSourceType, AIGC) and carry their settings as `parameters`;\n"
+    "`tintype inspect FILE` shows both. Ctrl-C cancels after the current step and leaves no file behind.\n";
+
+static const char stage_details[] =
+    "\n"
+    "Stages, with the arrays they read and write (shapes in docs and tintype.h):\n"
+    "  tokenize    -p TEXT, prints the ids as a JSON array\n"
+    "  text        input_ids -> last_hidden_state, penultimate, clip_skip_2, pooled or text_embeds\n"
+    "  unet        sample, timestep, encoder_hidden_states, [text_embeds, time_ids, timestep_cond] -> sample\n"
+    "  vae-decode  latent -> image\n"
+    "  vae-encode  image -> mean, logvar (tiny autoencoder: latent)\n"
+    "  sample      x_init, noise -> timesteps, sigmas, x; the scheduler alone, no device is needed\n"
+    "  denoise     noise0, noise1, ..., [image, mask] -> timesteps, latents_steps, latents_final, image_out\n";
+
+static const cli_command commands[] = {
+    {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
+    {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
+    {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
+    {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",
+     cli_inspect},
+    {"stage", CLI_IN_STAGE, 1, 1, "STAGE", "run one part of the engine on arrays in safetensors files", stage_details,
+     cli_stage},
+};
+
+const cli_command *cli_command_at(size_t index)
+{
+    return index < sizeof commands / sizeof commands[0] ? &commands[index] : NULL;
+}
+
+static const cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; cli_command_at(i) != NULL; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static cli_exit fail_unknown(const char *name)
+{
+    const char *nearest = NULL;
+    size_t distance = 4;
+    for (size_t i = 0; cli_command_at(i) != NULL; i++) {
+        size_t d = cli_edit_distance(name, commands[i].name);
+        if (d < distance) {
+            distance = d;
+            nearest = commands[i].name;
+        }
+    }
+    if (nearest != NULL)
+        return cli_fail(CLI_USAGE, "there is no command %.80s; did you mean %s? (tintype help lists all)", name,
+                        nearest);
+    return cli_fail(CLI_USAGE, "there is no command \"%.80s\"; a prompt follows -p in quotes, tintype help lists all",
+                    name);
+}
+
+static cli_exit help(int argc, char **argv)
+{
+    if (argc > 1)
+        return cli_fail(CLI_USAGE, "help takes the name of one command");
+    const cli_command *command = argc == 1 ? find_command(argv[0]) : NULL;
+    if (argc == 1 && command == NULL)
+        return fail_unknown(argv[0]);
+    cli_print_help(command);
+    return CLI_OK;
+}
+
+static cli_exit run_command(const cli_command *command, bool is_named, int argc, char **argv)
+{
+    cli_options options;
+    const cli_grammar grammar = {command->name, command->bit, command->max_words};
+    cli_exit code = cli_options_parse(&grammar, argc, argv, &options);
+    if (code != CLI_OK)
+        return code;
+    if (options.help) {
+        cli_print_help(is_named ? command : NULL);
+        return CLI_OK;
+    }
+    if (options.version) {
+        (void)printf("tintype %s\n", tt_version());
+        return CLI_OK;
+    }
+    if (options.n_words < command->min_words)
+        return cli_fail(CLI_USAGE, "%s needs a %s; tintype help %s says more", command->name, command->words,
+                        command->name);
+    return command->run(&options);
+}
+
+static cli_exit dispatch(int argc, char **argv)
+{
+    if (argc < 2 || argv[1][0] == '-')
+        return run_command(&commands[0], false, argc > 1 ? argc - 1 : 0, argv + 1);
+    if (strcmp(argv[1], "help") == 0)
+        return help(argc - 2, argv + 2);
+    const cli_command *command = find_command(argv[1]);
+    return command ? run_command(command, true, argc - 2, argv + 2) : fail_unknown(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    cli_exit code = dispatch(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK)
+        code = cli_fail(CLI_FAILED, "the output could not be written; is the disk full or the pipe closed?");
+    return (int)code;
+}

@@ -1,0 +1,74 @@
+/* options.h - the options of all commands, in one table, and the parser that reads a command line with it. */
+#ifndef TT_CLI_OPTIONS_H
+#define TT_CLI_OPTIONS_H
+
+#include "cli/message.h"
+
+/* Bits that say which commands know an option. */
+enum {
+    CLI_IN_GENERATE = 1,
+    CLI_IN_DEVICES = 2,
+    CLI_IN_INSPECT = 4,
+    CLI_IN_STAGE = 8,
+    CLI_IN_SAMPLERS = 16,
+    CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE,
+    CLI_IN_ALL = 31
+};
+
+enum { CLI_MAX_WORDS = 2 };
+
+/* Everything a command line can say. NULL, 0 and NAN mean "not given"; texts belong to argv. */
+typedef struct cli_options {
+    const char *model, *taesd, *vae;
+    const char *prompt, *negative_prompt;
+    const char *input, *output, *init_image, *mask, *preview;
+    const char *sampler, *schedule, *scheduler_config;
+    const char *producer;
+    const char *device, *cache_dir, *kernel_dir;
+    uint32_t width, height, n_steps, n_images, clip_skip;
+    uint32_t encoder, n_pad;
+    uint32_t original_size[2], target_size[2], crop[2]; /* height, width; top, left */
+    int64_t seed;                                       /* negative: from the clock */
+    double cfg_scale, strength, eta;
+    uint32_t rng;       /* a tt_rng */
+    uint32_t precision; /* a tt_precision */
+    bool vae_tiling, no_prompt_metadata, verbose, quiet, json, help, version;
+    const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
+    size_t n_words;
+} cli_options;
+
+typedef enum cli_kind {
+    CLI_FLAG = 0, /* bool */
+    CLI_TEXT,     /* const char * */
+    CLI_COUNT,    /* uint32_t in low..high */
+    CLI_SEED,     /* int64_t */
+    CLI_REAL,     /* double in low..high */
+    CLI_PAIR,     /* uint32_t[2]: "HxW" or "T,L", as the argument's name shows */
+    CLI_CHOICE    /* uint32_t: the place in the argument's list "a|b|c" */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *name, *alias; /* long names; alias may be NULL */
+    char letter;              /* 0: none */
+    unsigned commands;        /* CLI_IN_... */
+    cli_kind kind;
+    size_t target; /* offset in cli_options */
+    double low, high;
+    const char *argument; /* NULL for flags */
+    const char *help;
+} cli_option;
+
+/* Option `index` of the table in the order of the help, NULL past the last. */
+const cli_option *cli_option_at(size_t index);
+
+/* Reads the arguments of `command` (its name, its bit, how many words it takes) into *options, which is reset first.
+ * On a wrong line one sentence is printed, with the nearest known option where one was misspelt, and CLI_USAGE
+ * returned. */
+typedef struct cli_grammar {
+    const char *command;
+    unsigned bit;
+    size_t max_words;
+} cli_grammar;
+cli_exit cli_options_parse(const cli_grammar *grammar, int argc, char **argv, cli_options *options);
+
+#endif

@@ -68,7 +68,7 @@ __kernel void attention(const __global tt_elem *q, uint q_offset, const __global
     uint n_keys = shape.y, image = get_global_id(2), at = get_global_id(0);
     if (at >= shape.x)
         return;
-    uint head = get_global_id(1) / PLAIN_CHUNKS, chunk = get_global_id(1) % PLAIN_CHUNKS * CHUNK_SLICES;
+    uint part = get_global_id(1), head = part / PLAIN_CHUNKS, chunk = (part - head * PLAIN_CHUNKS) * CHUNK_SLICES;
     uint n_slices = min((uint)(HEAD_SLICES - chunk), (uint)CHUNK_SLICES);
     size_t query_units = (size_t)shape.x * shape.z, key_units = (size_t)n_keys * shape.z;
     size_t query_at = (size_t)head * HEAD_SLICES * query_units + (size_t)image * shape.x + at;

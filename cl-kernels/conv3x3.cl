@@ -1,11 +1,53 @@
 /* conv3x3.cl - 3x3 convolution over a bordered plane; weights packed as in matrix.h.
  *
- * in_at: geometry of the bordered input (unit of its corner pixel); other geometries (*_at) as in place.clh;
+ * *_at: geometries of the planes, see place.clh; that of the input starts at its border's corner;
  * shape: out width, out height, positions of out (batch * height * width), slices of out;
  * input: in width, in height, slices of in, panels of 32 outputs;
- * options: has per-image bias, has residual, activation, mode. */
+ * options: has per-image bias, has residual, activation, mode;
+ * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
 #include "common.clh"
 #include "place.clh"
+
+#define TT_CONV_SAME 0
+#define TT_CONV_DOWN 1
+#define TT_CONV_DOWN_ASYM 2
+#define TT_CONV_UP 3
+
+/* Row (or column) of the bordered input, 0 .. n_in + 1, that output row `out` of n_out reads at tap 0, 1 or 2. */
+static uint tap_row(uint mode, uint out, uint tap, uint n_out, uint n_in)
+{
+    switch (mode) {
+    case TT_CONV_DOWN:
+        return 2 * out + tap;
+    case TT_CONV_DOWN_ASYM:
+        return 2 * out + tap + 1;
+    case TT_CONV_UP: {
+        uint fine = out + tap; /* row of the bordered upsampled picture */
+        return fine == 0 ? 0 : fine > n_out ? n_in + 1 : (fine - 1) / 2 + 1;
+    }
+    default:
+        return out + tap;
+    }
+}
+
+/* What a tap needs to know about both pictures. */
+typedef struct conv_shape {
+    uint out_width, out_height, in_width, in_height, mode;
+} conv_shape;
+
+static conv_shape make_conv_shape(uint4 shape, uint4 input, uint mode)
+{
+    conv_shape conv = {shape.x, shape.y, input.x, input.y, mode};
+    return conv;
+}
+
+/* Unit of the input under a tap of an output place. */
+static uint tap_unit(tt_geometry in, const conv_shape *conv, tt_place place, uint tap_y, uint tap_x)
+{
+    tt_place from = {tap_row(conv->mode, place.x, tap_x, conv->out_width, conv->in_width),
+                     tap_row(conv->mode, place.y, tap_y, conv->out_height, conv->in_height), place.image};
+    return tt_unit(in, from);
+}
 
 #if TT_CPU_TILE
 
@@ -13,45 +55,57 @@
 #include "tile.clh"
 
 /* Units of the job's positions at every tap; positions beyond the last one repeat it. */
-static void locate(const tile_job *job, uint4 geometry, uint4 shape, uint4 input, uint mode, tile_source *source)
+static void locate(const tile_job *job, tt_geometry in, const conv_shape *conv, tile_source *source)
 {
-    uint3 place = tt_place(job->first_position, shape.x, shape.y);
+    tt_place place = tt_place_at(job->first_position, conv->out_width, conv->out_height);
     for (uint p = 0; p < job->n_tiles * TILE_POSITIONS; p++) {
-        for (uint tap_y = 0; tap_y < 3; tap_y++)
-            for (uint tap_x = 0; tap_x < 3; tap_x++) {
-                uint y = tt_tap_row(mode, place.y, tap_y, shape.y, input.y);
-                uint x = tt_tap_row(mode, place.x, tap_x, shape.x, input.x);
-                source->at[(tap_y * 3 + tap_x) * TILE_MAX_POSITIONS + p] = tt_unit(geometry, (uint3)(x, y, place.z));
-            }
+        for (uint y = 0; y < 3; y++)
+            for (uint x = 0; x < 3; x++)
+                source->at[(y * 3 + x) * TILE_MAX_POSITIONS + p] = tap_unit(in, conv, place, y, x);
         if (p + 1 < job->n_positions)
-            place = tt_next_place(place, shape.x, shape.y);
+            place = tt_place_after(place, conv->out_width, conv->out_height);
     }
     for (uint tile = 0; tile < job->n_tiles; tile++)
         source->is_run[tile] = tile_is_run(source->at + tile * TILE_POSITIONS);
-    source->slice_units = geometry.w;
+    source->slice_units = in.slice;
 }
 
-/* plan: tiles and panels of a work item, slices of a block. */
 __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt_weight *weights,
                       const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                       const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                       uint4 shape, uint4 input, uint4 options, uint4 plan)
 {
     tile_job job = tile_make_job(shape.z, input.w, input.z, plan);
+    conv_shape conv = make_conv_shape(shape, input, options.w);
     tile_source source;
     source.values = in;
-    locate(&job, in_at, shape, input, options.w, &source);
+    locate(&job, tt_make_geometry(in_at), &conv, &source);
 
-    tile_result result = {bias,    image_bias, image_bias_at, residual,        residual_at,     out,   out_at,
-                          shape.w, shape.x,    shape.y,       options.x != 0u, options.y != 0u, false, options.z};
+    tile_result result;
+    result.bias = bias;
+    result.has_image_bias = options.x != 0;
+    result.image_bias = image_bias;
+    result.image_bias_at = tt_make_geometry(image_bias_at);
+    result.has_residual = options.y != 0;
+    result.residual = residual;
+    result.residual_at = tt_make_geometry(residual_at);
+    result.activation = options.z;
+    result.is_geglu = false;
+    result.out = out;
+    result.out_at = tt_make_geometry(out_at);
+    result.width = shape.x;
+    result.height = shape.y;
+    result.n_slices = shape.w;
+
     float x[TILE_MAX_TILES * TILE_BLOCK_ROWS * TILE_POSITIONS * 4];
     float16 sums[TILE_MAX_SUMS * TILE_POSITIONS * 2];
+    tile_clear(&job, sums);
     const __global tt_weight *panel = weights + (size_t)job.first_panel * job.n_slices * 9 * 128;
     for (uint s = 0; s < job.n_slices; s += job.block_slices) {
         uint n = min(job.block_slices, job.n_slices - s);
         tile_copy_slices(&source, s, n, job.n_tiles, x);
         tile_ahead ahead = tile_look_ahead(&job, &source, s + n, panel + (size_t)(s + n) * 9 * 128);
-        tile_multiply_block(&job, x, panel + (size_t)s * 9 * 128, n * 9, s == 0, &ahead, &result, sums);
+        tile_multiply_block(&job, x, panel + (size_t)s * 9 * 128, n * 9, &ahead, &result, sums);
     }
     tile_finish_job(&job, &result, sums);
 }
@@ -60,39 +114,40 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
 
 #include "plain.clh"
 
-/* Units of the job's positions at one tap. */
-static uint4 tap_units(const plain_job *job, uint4 geometry, uint4 shape, uint4 input, uint mode, uint tap_y,
-                       uint tap_x)
-{
-    uint at[PLAIN_POSITIONS];
-    for (uint p = 0; p < PLAIN_POSITIONS; p++) {
-        uint y = tt_tap_row(mode, job->place[p].y, tap_y, shape.y, input.y);
-        uint x = tt_tap_row(mode, job->place[p].x, tap_x, shape.x, input.x);
-        at[p] = tt_unit(geometry, (uint3)(x, y, job->place[p].z));
-    }
-    return (uint4)(at[0], at[1], at[2], at[3]);
-}
-
 /* Work item: PLAIN_POSITIONS neighbouring positions (id 0) and 8 outputs (id 1). */
 __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt_weight *weights,
                       const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                       const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                       uint4 shape, uint4 input, uint4 options, uint4 plan)
 {
-    uint position = get_global_id(0) * PLAIN_POSITIONS;
+    const uint position = get_global_id(0) * PLAIN_POSITIONS, n_slices = input.z;
     if (position >= shape.z)
         return;
-    plain_job job = plain_make_job(position, shape, get_global_id(1), 0);
-    const __global tt_weight *panel = weights + (size_t)job.panel * input.z * 9 * 128;
+    plain_job job = plain_make_job(position, shape.x, shape.y, shape.z, get_global_id(1), 0);
+    conv_shape conv = make_conv_shape(shape, input, options.w);
+    const __global tt_weight *panel = weights + (size_t)job.panel * n_slices * 9 * 128;
     float4 low[PLAIN_POSITIONS], high[PLAIN_POSITIONS];
     plain_clear(low, high);
     for (uint y = 0; y < 3; y++)
-        for (uint x = 0; x < 3; x++)
-            plain_multiply(in, tap_units(&job, in_at, shape, input, options.w, y, x), in_at.w, input.z,
-                           panel + (y * 3 + x) * 128, 9 * 128, &job, low, high);
+        for (uint x = 0; x < 3; x++) {
+            uint at[PLAIN_POSITIONS];
+            for (uint p = 0; p < PLAIN_POSITIONS; p++)
+                at[p] = tap_unit(tt_make_geometry(in_at), &conv, job.place[p], y, x);
+            plain_multiply(in, at, in_at.w, n_slices, panel + (y * 3 + x) * 128, 9 * 128, &job, low, high);
+        }
 
-    plain_result result = {bias,   image_bias, image_bias_at, residual,  residual_at, out,
-                           out_at, shape.w,    options.x,     options.y, options.z};
+    plain_result result;
+    result.bias = bias;
+    result.has_image_bias = options.x;
+    result.image_bias = image_bias;
+    result.image_bias_at = tt_make_geometry(image_bias_at);
+    result.has_residual = options.y;
+    result.residual = residual;
+    result.residual_at = tt_make_geometry(residual_at);
+    result.activation = options.z;
+    result.out = out;
+    result.out_at = tt_make_geometry(out_at);
+    result.n_slices = shape.w;
     plain_finish(&job, &result, 0, low, high);
 }
 

@@ -10,7 +10,7 @@
 __kernel void elementwise(const __global tt_elem *a, uint4 a_at, const __global tt_elem *b, uint4 b_at,
                           __global tt_elem *out, uint4 out_at, uint4 shape, float4 factors, uint2 options)
 {
-    uint x0 = get_global_id(0) * SEGMENT, y = get_global_id(1) % shape.y, image = get_global_id(1) / shape.y;
+    uint x0 = get_global_id(0) * SEGMENT, row = get_global_id(1), image = row / shape.y, y = row - image * shape.y;
     uint slice = get_global_id(2), n_channels = shape.w - slice * 4, end = min(shape.x, x0 + SEGMENT);
     /* Padding channels stay zero: every activation maps zero to zero. */
     float4 offset = factors.z * (float4)(1.0f, n_channels > 1 ? 1.0f : 0.0f, n_channels > 2 ? 1.0f : 0.0f,
@@ -21,7 +21,7 @@ __kernel void elementwise(const __global tt_elem *a, uint4 a_at, const __global 
 #if TT_CPU_TILE
     for (uint x = x0; x < end; x += 4) {
         uint n = min(end - x, 4u);
-        float16 v = wide_load_some(a, x, n) * factors.x + (float16)(offset, offset, offset, offset);
+        float16 v = wide_load_some(a, x, n) * factors.x + wide_repeat4(offset);
         if (options.x != 0)
             v += wide_load_some(b, x, n) * factors.y;
         wide_store_some(tt_activate16(v, (int)options.y), out, x, n);

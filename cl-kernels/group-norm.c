@@ -5,7 +5,7 @@
 #include "cl-kernels/launch.h"
 
 /* Positions of a chunk: two passes over it should stay in a CPU's first-level cache. */
-enum { CPU_CHUNK = 1024, GPU_CHUNK = 1024, GPU_LANES = 64, CPU_ITEM_POSITIONS = 1024 };
+enum { CPU_CHUNK = 1024, GPU_CHUNK = 1024, GPU_LANES = 32, CPU_ITEM_POSITIONS = 1024 };
 
 typedef struct norm_plan {
     uint32_t n_slices, n_first, n_channels, chunk, n_chunks;
@@ -25,7 +25,7 @@ static norm_plan make_plan(const tt_kernels *kernels, const tt_group_norm_args *
     plan.chunk = is_cpu ? CPU_CHUNK : GPU_CHUNK;
     plan.n_chunks = (uint32_t)tt_ceil_div((size_t)args->in.height * args->in.width, plan.chunk);
     plan.lanes = is_cpu ? 1 : GPU_LANES;
-    plan.options = is_cpu ? "-DLANES=1" : "-DLANES=64";
+    plan.options = is_cpu ? "-DLANES=1" : "-DLANES=32";
     return plan;
 }
 

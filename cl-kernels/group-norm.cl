@@ -40,7 +40,7 @@ static float find_pivot(const norm_source *source, uint channel, uint image, uin
     uint row_units, leader = channel / input.z * input.z;
     if (channel >= input.y)
         return 0.0f;
-    return tt_load1(find_slice(source, leader / 4, image, &row_units), leader % 4);
+    return tt_load1(find_slice(source, leader / 4, image, &row_units), leader & 3);
 }
 
 #if TT_CPU_TILE
@@ -49,8 +49,8 @@ static float find_pivot(const norm_source *source, uint channel, uint image, uin
 static float4 sum_positions(const __global tt_elem *slice, uint row_units, uint width, uint begin, uint end,
                             float4 pivot, float4 mean, bool is_squared)
 {
-    float16 sum = (float16)(0.0f), sum2 = sum, wide_pivot = (float16)(pivot, pivot, pivot, pivot),
-            wide_mean = (float16)(mean, mean, mean, mean);
+    float16 sum = (float16)(0.0f), sum2 = sum, wide_pivot = wide_repeat4(pivot),
+            wide_mean = wide_repeat4(mean);
     float4 rest = (float4)(0.0f);
     uint y = begin / width, x = begin - y * width;
     while (begin < end) {
@@ -69,8 +69,7 @@ static float4 sum_positions(const __global tt_elem *slice, uint row_units, uint 
         y++;
         x = 0;
     }
-    sum += sum2;
-    return (sum.s0123 + sum.s4567) + (sum.s89ab + sum.scdef) + rest;
+    return wide_sum4(sum + sum2) + rest;
 }
 
 #else
@@ -109,7 +108,8 @@ __kernel void chunk_statistics(const __global tt_elem *in, uint4 in_at, const __
 {
     __local float4 lanes[LANES];
     norm_source source = {in, in2, in_at, in2_at, input.x};
-    uint chunk = get_group_id(0), slice = get_group_id(1) % shape.w, image = get_group_id(1) / shape.w, row_units;
+    uint chunk = get_group_id(0), plane = get_group_id(1), image = plane / shape.w, slice = plane - image * shape.w;
+    uint row_units;
     const __global tt_elem *values = find_slice(&source, slice, image, &row_units);
     uint begin = chunk * input.w, end = min(begin + input.w, shape.x * shape.y), channel = slice * 4;
     float4 pivot =
@@ -146,7 +146,7 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
         for (uint i = lane; i < n_entries; i += LANES) {
             uint chunk = i / input.z, channel = first + i - chunk * input.z;
             float n = (float)min(input.w, n_positions - chunk * input.w);
-            const __global float *entry = statistics + chunk * chunk_floats + channel / 4 * 8 + channel % 4;
+            const __global float *entry = statistics + chunk * chunk_floats + channel / 4 * 8 + (channel & 3);
             float d = entry[0] - mean;
             sum.x += n * d;
             sum.y += entry[4] + n * d * d;
@@ -158,7 +158,7 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
     }
     float factor = 1.0f / sqrt(squares / count + eps), pivot = find_pivot(&source, first, image, input);
     for (uint channel = first + lane; channel < first + input.z; channel += LANES) {
-        __global float *to = coefficients + channel / 4 * 16 + channel % 4;
+        __global float *to = coefficients + channel / 4 * 16 + (channel & 3);
         to[0] = pivot;
         to[4] = mean;
         to[8] = factor * scale[channel];
@@ -166,7 +166,7 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
     }
     bool is_last = first + input.z == input.y;
     for (uint channel = input.y + lane; is_last && channel < shape.w * 4; channel += LANES) {
-        __global float *to = coefficients + channel / 4 * 16 + channel % 4;
+        __global float *to = coefficients + channel / 4 * 16 + (channel & 3);
         to[0] = to[4] = to[8] = to[12] = 0.0f;
     }
 }
@@ -177,8 +177,8 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
 static void apply_row(const __global tt_elem *row, __global tt_elem *out, uint width, float4 pivot, float4 mean,
                       float4 scale, float4 shift, bool is_silu)
 {
-    float16 p = (float16)(pivot, pivot, pivot, pivot), m = (float16)(mean, mean, mean, mean),
-            s = (float16)(scale, scale, scale, scale), b = (float16)(shift, shift, shift, shift);
+    float16 p = wide_repeat4(pivot), m = wide_repeat4(mean),
+            s = wide_repeat4(scale), b = wide_repeat4(shift);
     for (uint x = 0; x < width; x += 4) {
         uint n = min(width - x, 4u);
         float16 v = (wide_load_some(row, x, n) - p - m) * s + b;
@@ -192,7 +192,7 @@ __kernel void apply_norm(const __global tt_elem *in, uint4 in_at, const __global
                          __global tt_elem *out, uint4 out_at, uint4 options)
 {
     norm_source source = {in, in2, in_at, in2_at, input.x};
-    uint slice = get_global_id(1) % shape.w, image = get_global_id(1) / shape.w, row_units;
+    uint plane = get_global_id(1), image = plane / shape.w, slice = plane - image * shape.w, row_units;
     uint border = options.x, n_rows = shape.y + 2 * border, y0 = get_global_id(0) * options.z;
     const __global tt_elem *values = find_slice(&source, slice, image, &row_units);
     const __global float *c = scratch + coefficients_offset + ((size_t)image * shape.w + slice) * 16;
@@ -222,7 +222,8 @@ __kernel void apply_norm(const __global tt_elem *in, uint4 in_at, const __global
                          __global tt_elem *out, uint4 out_at, uint4 options)
 {
     norm_source source = {in, in2, in_at, in2_at, input.x};
-    uint slice = get_global_id(1) % shape.w, image = get_global_id(1) / shape.w, at = get_global_id(0), row_units;
+    uint plane = get_global_id(1), image = plane / shape.w, slice = plane - image * shape.w, row_units;
+    uint at = get_global_id(0);
     uint border = options.x, y = at / out_at.y, x = at - y * out_at.y;
     if (at >= out_at.z)
         return;

@@ -14,7 +14,8 @@ typedef struct tt_group_norm_args {
     bool silu;
     cl_mem scratch;          /* floats, tt_group_norm_scratch_bytes */
     uint32_t scratch_offset; /* in floats */
-    tt_plane out;            /* any border: zeroed by the launcher */
+    /* Any border: zeroed by the launcher. May be the memory of `in` when in2 is NULL and the borders are equal. */
+    tt_plane out;
 } tt_group_norm_args;
 
 /* Bytes of scratch for these planes (in the arena, live only during the op). */

@@ -38,7 +38,7 @@ static void mean_slices(const __global tt_elem *in, size_t slice_units, uint n_c
         }
     for (uint g = 0; n_rest != 0 && g < GROUPS; g++) {
         float16 d = wide_load_some(in + n_channels / 4 * slice_units * 4, at[g], n[g]) - pivot[g] - mean[g];
-        d *= (float16)(keep, keep, keep, keep);
+        d *= wide_repeat4(keep);
         sum[g] += is_squared ? d * d : d;
     }
     for (uint g = 0; g < GROUPS; g++)
@@ -49,7 +49,7 @@ static void mean_slices(const __global tt_elem *in, size_t slice_units, uint n_c
 __kernel void layer_norm(const __global tt_elem *in, uint4 in_at, const __global float *scale,
                          const __global float *shift, float eps, __global tt_elem *out, uint4 out_at, uint4 shape)
 {
-    uint x = get_global_id(0) * 4 * GROUPS, y = get_global_id(1) % shape.y, image = get_global_id(1) / shape.y;
+    uint x = get_global_id(0) * 4 * GROUPS, row = get_global_id(1), image = row / shape.y, y = row - image * shape.y;
     in += ((size_t)in_at.x + x + y * in_at.y + (size_t)image * in_at.z) * 4;
     out += ((size_t)out_at.x + x + y * out_at.y + (size_t)image * out_at.z) * 4;
     uint at[GROUPS], n[GROUPS];
@@ -67,7 +67,7 @@ __kernel void layer_norm(const __global tt_elem *in, uint4 in_at, const __global
         variance[g] = 1.0f / sqrt(variance[g] + eps);
     for (uint s = 0; s < (shape.w + 3) / 4; s++) {
         float4 a = vload4(s, scale), b = vload4(s, shift);
-        float16 factor = (float16)(a, a, a, a), offset = (float16)(b, b, b, b);
+        float16 factor = wide_repeat4(a), offset = wide_repeat4(b);
         for (uint g = 0; g < GROUPS && at[g] == g * 4; g++) {
             float16 v = wide_load_some(in + s * (size_t)in_at.w * 4, at[g], n[g]) - pivot[g] - mean[g];
             wide_store_some(v * variance[g] * factor + offset, out + s * (size_t)out_at.w * 4, at[g], n[g]);
@@ -81,7 +81,7 @@ __kernel void layer_norm(const __global tt_elem *in, uint4 in_at, const __global
 __kernel void layer_norm(const __global tt_elem *in, uint4 in_at, const __global float *scale,
                          const __global float *shift, float eps, __global tt_elem *out, uint4 out_at, uint4 shape)
 {
-    uint x = get_global_id(0), y = get_global_id(1) % shape.y, image = get_global_id(1) / shape.y;
+    uint x = get_global_id(0), row = get_global_id(1), image = row / shape.y, y = row - image * shape.y;
     if (x >= shape.x)
         return;
     uint n_full = shape.w / 4, n_rest = shape.w % 4;

@@ -8,13 +8,14 @@
 /* Index of channel 0 of the slice at the row's first position. */
 static size_t array_index(uint4 shape, uint2 strides, uint row, uint slice)
 {
-    size_t image = row / shape.y, y = row % shape.y;
+    size_t image = row / shape.y, y = row - image * shape.y;
     return image * shape.w * shape.x * shape.y + (size_t)slice * 4 * strides.x + y * shape.x * strides.y;
 }
 
 static size_t plane_unit(uint4 at, uint4 shape, uint row, uint slice)
 {
-    return (size_t)slice * at.w + at.x + (size_t)(row % shape.y) * at.y + (size_t)(row / shape.y) * at.z;
+    size_t image = row / shape.y, y = row - image * shape.y;
+    return (size_t)slice * at.w + at.x + y * at.y + image * at.z;
 }
 
 __kernel void pack(const __global float *array, uint array_offset, uint4 shape, uint2 strides,

@@ -35,12 +35,14 @@ static size_t ceil_div(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* Estimated time of a cut relative to a perfect one. Copying the inputs is shared by the panels of an item, fetching
- * the weights by its tiles, and few items leave compute units idle at the end. */
+/* Estimated time of a cut relative to a perfect one, fitted to measurements. Copying the inputs is shared by the panels
+ * of an item; fetching the weights ahead is shared by its tiles, and fewer than five do not hide it; work items come in
+ * rounds of one for each compute unit, and few rounds mean waiting at the end. */
 static double estimate(size_t n_tiles, size_t n_panels, uint32_t tiles, uint32_t panels, uint32_t n_units)
 {
-    double items = (double)(ceil_div(n_tiles, tiles) * ceil_div(n_panels, panels));
-    return (1.0 + 0.3 / panels + 0.3 / tiles) * (1.0 + 0.5 * n_units / items);
+    size_t items = ceil_div(n_tiles, tiles) * ceil_div(n_panels, panels);
+    double rounds = (double)ceil_div(items, n_units), fewest = (double)items / n_units;
+    return (1.0 + 0.4 / panels + 4.0 / (tiles * tiles)) * (rounds + 0.25) / fewest;
 }
 
 static void choose_cut(size_t n_tiles, size_t n_panels, uint32_t n_units, tt_tile_plan *plan)

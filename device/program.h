@@ -4,7 +4,7 @@
  * version; a file holds a magic, the key, the length, a checksum and the binary, is written under a temporary name and
  * renamed. A corrupt, foreign or stale file is ignored and replaced. A crash marker is written before a program is
  * built or loaded for the first time on a driver and removed after; a marker left by a crash makes the next start
- * ignore the cached binary. */
+ * ignore the cached binary. Drivers that keep programs themselves (PoCL) are left to it: device/quirks.c. */
 #ifndef TT_DEVICE_PROGRAM_H
 #define TT_DEVICE_PROGRAM_H
 

@@ -6,6 +6,7 @@
 
 typedef struct tt_quirks {
     bool last_choice;         /* a simulator or software rasteriser: taken only when asked for or alone */
+    bool no_binary_cache;     /* compiled programs are not kept on disk by the engine */
     uint64_t max_alloc_bytes; /* 0: what the driver says */
 } tt_quirks;
 

@@ -18,6 +18,9 @@ typedef struct quirk {
 static const quirk table[] = {
     /* An interpreter that checks every access: thousands of times slower than any device. */
     {"Oclgrind", NULL, NULL, {.last_choice = true}},
+    /* PoCL keeps compiled programs and kernels itself (POCL_CACHE_DIR), and asking it for a binary makes it compile
+     * every kernel a second time, for work-groups of any size: that doubles the time to the first picture. */
+    {"Portable Computing Language", NULL, NULL, {.no_binary_cache = true}},
     /* Mesa's software rasteriser: correct, but far slower than PoCL on the same CPU. */
     {NULL, NULL, "llvmpipe", {.last_choice = true}},
     {NULL, NULL, "softpipe", {.last_choice = true}},
@@ -42,6 +45,7 @@ tt_quirks tt_quirks_find(const tt_device_info *info)
         if (!contains(info->platform, entry->platform) || !contains(info->driver, entry->driver) || !named)
             continue;
         all.last_choice |= entry->quirks.last_choice;
+        all.no_binary_cache |= entry->quirks.no_binary_cache;
         uint64_t limit = entry->quirks.max_alloc_bytes;
         if (limit != 0 && (all.max_alloc_bytes == 0 || limit < all.max_alloc_bytes))
             all.max_alloc_bytes = limit;

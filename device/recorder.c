@@ -2,6 +2,7 @@
 #include "device/recorder.h"
 
 #include "base/checked.h"
+#include "device/device-private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,10 +167,6 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
         cl_int code = cl->get_event_profiling_info(events[i], CL_PROFILING_COMMAND_START, sizeof(start), &start, NULL);
         if (code == CL_SUCCESS)
             code = cl->get_event_profiling_info(events[i], CL_PROFILING_COMMAND_END, sizeof(end), &end, NULL);
-        if (code == CL_PROFILING_INFO_NOT_AVAILABLE)
-            return tt_fail(err, TT_ERROR_ARGUMENT,
-                           "no launch times on %s: the device was opened without profiling; open it with profiling",
-                           tt_device_caps(recorder->device)->info.name);
         if (code != CL_SUCCESS)
             return tt_device_fail(recorder->device, err, code, "clGetEventProfilingInfo");
         tt_profile_row *row = find_row(rows, n_rows, launch->stem);
@@ -184,7 +181,12 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
 tt_status tt_recorder_profile(tt_recorder *recorder, tt_profile_row **rows, size_t *n_rows, tt_error *err)
 {
     size_t n = recorder->n_launches, n_events = 0;
+    *rows = NULL;
     *n_rows = 0;
+    if (!recorder->device->profiling)
+        return tt_fail(err, TT_ERROR_ARGUMENT,
+                       "no launch times on %s: the device was opened without profiling; open it with profiling",
+                       tt_device_caps(recorder->device)->info.name);
     *rows = calloc(n + 1, sizeof(**rows));
     cl_event *events = calloc(n + 1, sizeof(*events));
     tt_status status = TT_OK;

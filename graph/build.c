@@ -365,8 +365,8 @@ tt_value tt_graph_attention(tt_graph *graph, tt_value q, tt_value k, tt_value v,
                                               "attention of %u channels in %u heads: the head size must be a multiple "
                                               "of 4",
                                               channels, n_heads));
-    if (!fits(graph, k, v, channels, "attention") || graph->nodes[k].plane.channels != channels)
-        return tt_graph_failed(graph, TT_ERROR_INTERNAL);
+    if (!fits(graph, v, k, channels, "attention") || !fits(graph, k, v, channels, "attention"))
+        return TT_NONE;
     tt_op op = op_of(TT_OP_ATTENTION, q, new_like(graph, q, channels));
     op.in2 = k;
     op.residual = v;
@@ -396,8 +396,10 @@ tt_value tt_graph_embedding(tt_graph *graph, const char *name, uint32_t batch, u
                             uint32_t n_tokens, const char *position_table, uint32_t n_positions, uint32_t width)
 {
     tt_op op = op_of(TT_OP_EMBEDDING, TT_NONE, new_node(graph, width, batch, 1, tokens));
-    if (op.out == TT_NONE || !graph->store)
+    if (op.out == TT_NONE)
         return TT_NONE;
+    if (!graph->store)
+        return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL, "the graph has no weights"));
     tt_status status = tt_weight_store_table(graph->store, token_table, n_tokens, width, &op.tokens, &graph->error);
     if (status == TT_OK)
         status = tt_weight_store_table(graph->store, position_table, n_positions, width, &op.positions, &graph->error);
@@ -412,7 +414,8 @@ tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_chann
     if (!can_use(graph, value))
         return TT_NONE;
     tt_node node = graph->nodes[value];
-    if (first_channel % 4 != 0 || n_channels == 0 || first_channel + n_channels > node.plane.channels)
+    if (first_channel % 4 != 0 || n_channels == 0 || n_channels > node.plane.channels ||
+        first_channel > node.plane.channels - n_channels)
         return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_UNSUPPORTED,
                                               "channels %u..%u of %u cannot be viewed alone", first_channel,
                                               first_channel + n_channels, node.plane.channels));

@@ -54,6 +54,8 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
         status = tt_recorder_create(graph->kernels.device, &graph->step_list, err);
     if (status == TT_OK)
         status = tt_graph_record(graph, err);
+    if (status != TT_OK)
+        tt_error_prefix(err, graph->name);
     graph->compiled = status == TT_OK;
     return status;
 }

@@ -45,6 +45,32 @@ static void find_lives(tt_graph *graph)
     }
 }
 
+/* True when a group norm may write over its input: nothing reads the input later, and both are whole values of one part
+ * of the execution. */
+static bool can_overwrite(const tt_graph *graph, const tt_op *op)
+{
+    if (op->kind != TT_OP_GROUP_NORM || op->in2 != TT_NONE)
+        return false;
+    const tt_node *in = &graph->nodes[op->in], *out = &graph->nodes[op->out];
+    return in->root == op->in && out->root == op->out && in->last == op->order && in->is_static == out->is_static;
+}
+
+/* Lets group norms work in place: their outputs become views of their inputs, which take over the border. */
+static void share_norms(tt_graph *graph)
+{
+    for (size_t i = 0; i < graph->n_ops; i++) {
+        const tt_op *op = &graph->ops[i];
+        if (!can_overwrite(graph, op))
+            continue;
+        tt_node *in = &graph->nodes[op->in];
+        in->plane.border |= graph->nodes[op->out].plane.border;
+        in->last = graph->nodes[op->out].last;
+        for (size_t j = 0; j < graph->n_nodes; j++)
+            if (graph->nodes[j].root == op->out)
+                graph->nodes[j].root = op->in;
+    }
+}
+
 /* Values that own memory, largest first; equal sizes in building order, so that plans are reproducible. */
 typedef struct tt_placed {
     tt_node *node;
@@ -116,6 +142,7 @@ tt_status tt_graph_plan(tt_graph *graph, size_t *n_bytes, tt_error *err)
         return tt_fail_memory(err, "the memory plan", graph->n_nodes * sizeof *items);
     number_ops(graph);
     find_lives(graph);
+    share_norms(graph);
     size_t n = 0;
     for (size_t i = 0; i < graph->n_nodes; i++) {
         tt_node *node = &graph->nodes[i];

@@ -18,6 +18,9 @@
 #define STBI_NO_HDR
 #define STBI_MAX_DIMENSIONS 65535 /* what a JPEG can say: our own limits come first and say it better */
 #pragma GCC diagnostic ignored "-Wunused-function" /* of stb_image, to the end of this file */
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* gcc 12 follows a path of stb's that callbacks alone take */
+#endif
 #include <stb/stb_image.h>
 
 bool tt_stb_info(const uint8_t *bytes, size_t n_bytes, int *width, int *height, int *n_channels)

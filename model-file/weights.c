@@ -248,6 +248,18 @@ uint64_t tt_weights_parameters(const tt_weights *weights)
     return weights->n_parameters;
 }
 
+uint64_t tt_weights_elements(const tt_weights *weights)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < weights->n_files; i++)
+        for (size_t j = 0; j < tt_safetensors_count(weights->files[i]); j++) {
+            const tt_tensor *tensor = tt_safetensors_at(weights->files[i], j);
+            if (has_prefix(weights, tensor) && is_floating(tensor->dtype))
+                n += tt_tensor_count(tensor);
+        }
+    return n;
+}
+
 bool tt_weights_all_half(const tt_weights *weights)
 {
     size_t n_half = 0;

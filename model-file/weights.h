@@ -52,6 +52,9 @@ size_t tt_weights_count(const tt_weights *weights);
 /* Sum of elements of all used tensors so far. */
 uint64_t tt_weights_parameters(const tt_weights *weights);
 
+/* Sum of elements of all floating tensors under the prefix, used or not. */
+uint64_t tt_weights_elements(const tt_weights *weights);
+
 /* True when every floating tensor under the prefix is F16. */
 bool tt_weights_all_half(const tt_weights *weights);
 

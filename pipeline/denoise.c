@@ -223,12 +223,12 @@ static tt_status loop(tt_run *run, float *latent, double *timesteps, uint32_t *m
     return status == TT_OK ? check_cancelled(run->model, n_calls, n_calls, err) : status;
 }
 
-/* A UNet that overflows gives NaN: better a sentence than a black picture. */
-static tt_status check_finite(const float *latent, size_t n, const tt_model *model, tt_error *err)
+/* A network that overflows gives NaN: better a sentence than a black picture. */
+static tt_status check_finite(const float *values, size_t n, const char *what, const tt_model *model, tt_error *err)
 {
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(latent[i]))
-            return tt_fail(err, TT_ERROR_DEVICE, "the denoised latent holds values that are no numbers; %s",
+        if (!isfinite(values[i]))
+            return tt_fail(err, TT_ERROR_DEVICE, "the %s holds values that are no numbers; %s", what,
                            model->is_half ? "try --precision f32" : "the model or the device's driver is broken");
     return TT_OK;
 }
@@ -277,7 +277,7 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     if (status == TT_OK)
         status = loop(&run, latent, timesteps, n_calls, err);
     if (status == TT_OK)
-        status = check_finite(latent, run.n_latent, model, err);
+        status = check_finite(latent, run.n_latent, "denoised latent", model, err);
     free_run(&run);
     return status;
 }
@@ -297,5 +297,6 @@ tt_status tt_decode_latent(tt_model *model, const float *latent, uint32_t height
         unscaled[i] = (float)((double)latent[i] / vae->scaling_factor + vae->shift_factor);
     status = tt_vae_decode(model->vae, unscaled, 1, height, width, image, tile, user, err);
     free(unscaled);
-    return status;
+    size_t n_image = (size_t)3 * height * width * vae->factor * vae->factor;
+    return status == TT_OK ? check_finite(image, n_image, "decoded picture", model, err) : status;
 }

@@ -11,13 +11,16 @@
 /* Text encoders larger than this leave the device once the prompt is encoded: most of a run does not need them. */
 static const uint64_t keep_text_bytes = 64u << 20;
 
+/* UNet activations larger than this make room for the decoder's; building the graph again costs less than a step. */
+static const size_t keep_unet_bytes = 32u << 20;
+
 /* One image's loop, for the callbacks. */
 typedef struct tt_job {
     tt_model *model;
     const tt_generate_params *params;
     tt_rng_state rng;
     uint32_t image;
-    double started_ms, step_started_ms;
+    double started_ms, step_started_ms, encode_ms;
     tt_image preview;
     uint32_t latent_height, latent_width;
 } tt_job;
@@ -149,8 +152,10 @@ static bool tile_starts(void *user, uint32_t tile, uint32_t n_tiles)
 static void encoder_done(void *user)
 {
     tt_job *job = user;
-    report(job, TT_PHASE_ENCODE, 1, 1, 0.0, NULL);
-    job->step_started_ms = now_ms();
+    job->encode_ms = now_ms() - job->started_ms;
+    if (!report(job, TT_PHASE_ENCODE, 1, 1, job->encode_ms, NULL))
+        atomic_store(&job->model->cancelled, true);
+    job->started_ms = job->step_started_ms = now_ms();
 }
 
 /* Starts a phase; fails when the caller wants to stop. */
@@ -301,8 +306,12 @@ static tt_status make_image(tt_model *model, const tt_generate_params *p, tt_job
     double begun = now_ms();
     if (status == TT_OK)
         status = tt_denoise(model, &request, data->latent, NULL, &n_calls, err);
-    stats->denoise_ms += now_ms() - begun;
+    stats->encode_ms += job->encode_ms;
+    stats->denoise_ms += now_ms() - begun - job->encode_ms;
+    job->encode_ms = 0.0;
     stats->n_unet_calls += n_calls;
+    if (model->unet && tt_unet_arena_bytes(model->unet) > keep_unet_bytes)
+        tt_unet_release_graph(model->unet);
     if (status == TT_OK)
         status = begin_phase(job, TT_PHASE_DECODE, err);
     begun = now_ms();

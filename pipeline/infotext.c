@@ -45,8 +45,8 @@ static void add_sampler(tt_text *text, tt_model *model, const tt_generate_params
 static void write_infotext(tt_text *text, tt_model *model, const tt_generate_params *p, int64_t seed, bool with_prompt)
 {
     if (with_prompt) {
-        tt_text_add_string(text, p->prompt ? p->prompt : "");
-        tt_text_add_string(text, "\n");
+        if (p->prompt && p->prompt[0])
+            tt_text_format(text, "%s\n", p->prompt);
         if (p->negative_prompt && p->negative_prompt[0])
             tt_text_format(text, "Negative prompt: %s\n", p->negative_prompt);
     }

@@ -281,11 +281,12 @@ static uint64_t count_ignored(const tt_model *model)
     size_t n = 0;
     uint64_t ignored = 0;
     const char *unused = "";
+    bool vae_is_short = !has_prefix(model->files, "first_stage_model.") && has_prefix(model->files, "vae.decoder.");
     tt_model_files_component(model->files, "", &list, &n, &unused);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < tt_safetensors_count(list[i]); j++) {
             const char *name = tt_safetensors_at(list[i], j)->name;
-            bool is_used = false;
+            bool is_used = vae_is_short && strncmp(name, "vae.", 4) == 0;
             for (size_t k = 0; k < sizeof used / sizeof *used; k++)
                 is_used = is_used || strncmp(name, used[k], strlen(used[k])) == 0;
             ignored += is_used && !strstr(name, "position_ids") ? 0 : 1;
@@ -317,6 +318,8 @@ tt_status tt_model_read_checkpoint(tt_model *model, tt_error *err)
         status = take_ldm_vae(model, files, "vae.", err);
     if (status == TT_OK)
         status = read_scheduler(model, err);
+    if (status == TT_OK)
+        status = tt_model_check_fit(model, err);
     model->n_ignored = count_ignored(model);
     return status;
 }

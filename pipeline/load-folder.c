@@ -125,8 +125,7 @@ static tt_status read_index(tt_model *model, tt_error *err)
     return status;
 }
 
-/* Checks that the parts fit together, so that a later stage cannot meet a wrong width. */
-static tt_status check_fit(const tt_model *model, tt_error *err)
+tt_status tt_model_check_fit(const tt_model *model, tt_error *err)
 {
     if (!model->has_unet)
         return TT_OK;
@@ -177,7 +176,7 @@ tt_status tt_model_read_folder(tt_model *model, tt_error *err)
     if (status == TT_OK)
         status = read_parts(model, err);
     if (status == TT_OK)
-        status = check_fit(model, err);
+        status = tt_model_check_fit(model, err);
     model->family = family_of(model);
     return status;
 }

@@ -161,9 +161,9 @@ static uint64_t count_parameters(const tt_model *model)
 {
     uint64_t n = 0;
     for (int i = 0; i < TT_MAX_CLIPS; i++)
-        n += model->text[i].weights ? tt_weights_parameters(model->text[i].weights) : 0;
-    n += model->unet_weights ? tt_weights_parameters(model->unet_weights) : 0;
-    n += model->vae_weights ? tt_weights_parameters(model->vae_weights) : 0;
+        n += model->text[i].weights ? tt_weights_elements(model->text[i].weights) : 0;
+    n += model->unet_weights ? tt_weights_elements(model->unet_weights) : 0;
+    n += model->vae_weights ? tt_weights_elements(model->vae_weights) : 0;
     return n;
 }
 

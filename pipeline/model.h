@@ -64,6 +64,9 @@ tt_status tt_model_read_component(tt_model *model, tt_error *err);  /* one compo
 /* Replaces the VAE by the one of a file or folder. */
 tt_status tt_model_read_vae(tt_model *model, const char *path, tt_error *err);
 
+/* Checks that the parts fit together, so that a later stage cannot meet a wrong width. */
+tt_status tt_model_check_fit(const tt_model *model, tt_error *err);
+
 /* Config text of one VAE and its tensors, in diffusers or old names. */
 tt_status tt_model_take_vae(tt_model *model, const tt_model_files *files, const char *config, const char *role,
                             tt_error *err);

@@ -135,6 +135,7 @@ void tt_preview_draw(const tt_model *model, const float *latent, uint32_t height
             for (uint32_t i = 0; i < channels; i++)
                 value += k[i] * latent[i * plane + p];
             value = (value * 0.5f + 0.5f) * 255.0f;
-            image->pixels[p * 3 + c] = (uint8_t)(value < 0.0f ? 0.0f : value > 255.0f ? 255.0f : value + 0.5f);
+            /* A latent that is no number becomes black. */
+            image->pixels[p * 3 + c] = (uint8_t)(value > 255.0f ? 255.0f : value >= 0.0f ? value + 0.5f : 0.0f);
         }
 }

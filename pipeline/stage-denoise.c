@@ -154,6 +154,7 @@ tt_status tt_stage_denoise(tt_model *model, const tt_stage_params *p, const tt_a
                             .draw_user = &tape,
                             .step = keep_step,
                             .step_user = &tape};
+    atomic_store(&model->cancelled, false);
     tt_status status = check(model, p, err);
     if (status == TT_OK && p->scheduler_config)
         status = tt_scheduler_config_parse(p->scheduler_config, strlen(p->scheduler_config), &own, err);
@@ -170,7 +171,6 @@ tt_status tt_stage_denoise(tt_model *model, const tt_stage_params *p, const tt_a
     tt_condition_request request = condition_request(model, p, &r);
     if (status == TT_OK)
         status = tt_condition_make(model, &request, &condition, err);
-    atomic_store(&model->cancelled, false);
     if (status == TT_OK)
         status = run_with_buffers(model, p, &r, &tape, out, err);
     tt_condition_free(&condition);

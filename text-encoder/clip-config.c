@@ -31,7 +31,7 @@ static bool has_projection(const json_t *root)
 
 static tt_status check_sizes(const tt_clip_config *c, const char *what, tt_error *err)
 {
-    if (c->hidden % 4 == 0 && c->hidden % c->n_heads == 0 && c->hidden / c->n_heads % 4 == 0)
+    if (c->hidden > 0 && c->hidden % c->n_heads == 0 && c->hidden / c->n_heads % 4 == 0)
         return TT_OK;
     return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: hidden size %u in %u heads; the head size must be a multiple of 4",
                    what, c->hidden, c->n_heads);
@@ -62,6 +62,9 @@ static tt_status read_fields(const json_t *root, const char *what, tt_clip_confi
     }
     if (status == TT_OK)
         status = read_activation(root, what, c, err);
+    if (status == TT_OK && !(eps > 0.0 && eps < 1.0))
+        status =
+            tt_fail(err, TT_ERROR_FORMAT, "%s: \"layer_norm_eps\" is %g; it must be above 0 and below 1", what, eps);
     c->layer_norm_eps = (float)eps;
     c->eos_id = (int32_t)eos;
     return status == TT_OK ? check_sizes(c, what, err) : status;

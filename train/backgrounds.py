@@ -83,7 +83,9 @@ def _night(size, rng):
     x, y = _grid(size)
     image = _ramp((8, 12, 40), (32, 40, 92), y) * np.ones((1, size, 1), np.float32)
     for _ in range(40):
-        image = _disc(image, x, y, rng.random(), rng.random(), rng.uniform(0.002, 0.006), (250, 250, 225), size)
+        image = _disc(
+            image, x, y, rng.random(), rng.random(), rng.uniform(0.002, 0.006), (250, 250, 225), size
+        )
     cx = rng.uniform(0.84, 0.9)
     return _disc(image, x, y, cx, rng.uniform(0.1, 0.16), 0.06, (245, 240, 200), size)
 
@@ -94,7 +96,9 @@ def _snow(size, rng):
     line = _hills(x, rng, 0.55, 0.04, 2)
     image = _over(image, (240, 246, 252), _soft((y - line) * size, 3.0))
     for _ in range(45):
-        image = _disc(image, x, y, rng.random(), rng.random(), rng.uniform(0.004, 0.009), (255, 255, 255), size)
+        image = _disc(
+            image, x, y, rng.random(), rng.random(), rng.uniform(0.004, 0.009), (255, 255, 255), size
+        )
     return image
 
 
@@ -120,7 +124,9 @@ def _sea(size, rng):
 
 def _sunset(size, rng):
     x, y = _grid(size)
-    image = _ramp((95, 50, 125), (255, 165, 80), np.minimum(y / 0.62, 1.0)) * np.ones((1, size, 1), np.float32)
+    image = _ramp((95, 50, 125), (255, 165, 80), np.minimum(y / 0.62, 1.0)) * np.ones(
+        (1, size, 1), np.float32
+    )
     image = _disc(image, x, y, rng.uniform(0.3, 0.7), 0.6, 0.12, (255, 225, 120), size)
     ground = _soft((y - 0.64) * size, 2.0) * np.ones((1, size, 1))
     return _over(image, (70, 40, 85), ground)

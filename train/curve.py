@@ -22,8 +22,19 @@ def series(rows, key, factor=1.0):
 def main():
     rows = read(sys.argv[1])
     figure, axis = pyplot.subplots(figsize=(8, 4), dpi=90)
-    axis.plot(*series(rows, "loss"), color="#9bb8d3", linewidth=1, label="loss on training batches (the mix gets harder)")
-    axis.plot(*series(rows, "held_out_loss"), color="#c0392b", marker="o", markersize=3, label="held-out loss, averaged weights")
+    axis.plot(
+        *series(rows, "loss"),
+        color="#9bb8d3",
+        linewidth=1,
+        label="loss on training batches (the mix gets harder)"
+    )
+    axis.plot(
+        *series(rows, "held_out_loss"),
+        color="#c0392b",
+        marker="o",
+        markersize=3,
+        label="held-out loss, averaged weights"
+    )
     axis.set_yscale("log")
     axis.set_xlabel("thousand samples")
     axis.set_ylabel("squared error of v")

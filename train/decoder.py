@@ -15,7 +15,6 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 
 from common import load_checkpoint, save_checkpoint, say, setup_threads
@@ -136,7 +135,9 @@ def train(model, part, step, crops, args, iterations):
         spent, mark = spent + time.time() - mark, time.time()
         if count % 50 == 0:
             psnr = 10 * np.log10(4 / np.mean(errors[-50:]))
-            say(f"{part} {count} iterations {spent / 60:.1f} min error {np.mean(errors[-50:]):.5f} psnr {psnr:.2f} dB")
+            say(
+                f"{part} {count} iterations {spent / 60:.1f} min error {np.mean(errors[-50:]):.5f} psnr {psnr:.2f} dB"
+            )
         if time.time() - saved > 120 or count == iterations:
             saved = time.time()
             save_checkpoint(

@@ -64,7 +64,11 @@ def compare(item, verdict):
 
 def summary(items, results):
     """Shares per group and per object."""
-    groups = {"all": lambda i: True, "one object": lambda i: len(i["objects"]) == 1, "two objects": lambda i: len(i["objects"]) == 2}
+    groups = {
+        "all": lambda i: True,
+        "one object": lambda i: len(i["objects"]) == 1,
+        "two objects": lambda i: len(i["objects"]) == 2,
+    }
     table = {}
     for group, member in groups.items():
         rows = [r for i, r in zip(items, results) if member(i)]
@@ -80,13 +84,20 @@ def summary(items, results):
     for item, result in zip(items, results):
         right, total = backgrounds.get(item["background"], (0, 0))
         backgrounds[item["background"]] = (right + result["background"], total + 1)
-    return {"groups": table, "objects": dict(sorted(objects.items())), "backgrounds": dict(sorted(backgrounds.items()))}
+    return {
+        "groups": table,
+        "objects": dict(sorted(objects.items())),
+        "backgrounds": dict(sorted(backgrounds.items())),
+    }
 
 
 def print_table(report):
     print(f"{'':14s}{'pictures':>9s}{'background':>12s}{'position':>10s}{'objects':>9s}{'all right':>11s}")
     for group, row in report["groups"].items():
-        shares = "".join(f"{100 * row[k]:{w}.1f}%" for k, w in (("background", 11), ("position", 9), ("objects", 8), ("all", 10)))
+        shares = "".join(
+            f"{100 * row[k]:{w}.1f}%"
+            for k, w in (("background", 11), ("position", 9), ("objects", 8), ("all", 10))
+        )
         print(f"{group:14s}{row['pictures']:9d}{shares}")
     for key in ("objects", "backgrounds"):
         print(f"{key}: " + ", ".join(f"{n} {a}/{b}" for n, (a, b) in report[key].items()))
@@ -111,7 +122,9 @@ def torch_pictures(work, items, steps, scale, out):
     sampler = Sampler(work)
     for start in range(0, len(items), 8):
         part = items[start : start + 8]
-        for item, image in zip(part, sampler([i["prompt"] for i in part], [i["seed"] for i in part], steps, scale)):
+        for item, image in zip(
+            part, sampler([i["prompt"] for i in part], [i["seed"] for i in part], steps, scale)
+        ):
             if out:
                 os.makedirs(out, exist_ok=True)
                 Image.fromarray(image).save(os.path.join(out, f"{item['index']:03d}.png"))
@@ -135,8 +148,12 @@ def main():
     parser.add_argument("--judge", metavar="DIR", help="judge DIR/NNN.png")
     parser.add_argument("--torch", metavar="WORK", help="make the pictures with torch from checkpoints")
     parser.add_argument("--pictures", help="with --torch: keep the pictures here")
-    parser.add_argument("--judge-file", default=None, help="the judge's weights; trained and written when absent")
-    parser.add_argument("--seen", action="store_true", help="combinations of the training set instead of held-out ones")
+    parser.add_argument(
+        "--judge-file", default=None, help="the judge's weights; trained and written when absent"
+    )
+    parser.add_argument(
+        "--seen", action="store_true", help="combinations of the training set instead of held-out ones"
+    )
     parser.add_argument("--limit", type=int, default=PROMPTS, help="only the first N prompts")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=2.5)
@@ -155,7 +172,11 @@ def main():
     check = judge.test(model, latent_map)
     if check["all_right"] < 0.98:
         fail(f"the judge is right on {100 * check['all_right']:.1f}% of fresh renders, 98% are needed")
-    pictures = folder_pictures(args.judge, items) if args.judge else torch_pictures(args.torch, items, args.steps, args.scale, args.pictures)
+    pictures = (
+        folder_pictures(args.judge, items)
+        if args.judge
+        else torch_pictures(args.torch, items, args.steps, args.scale, args.pictures)
+    )
     results = run(items, pictures, model)
     report = {"judge": check, "steps": args.steps, "scale": args.scale} | summary(items, results)
     print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")

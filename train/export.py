@@ -24,7 +24,8 @@ from networks import Denoiser, build_scheduler
 NAME = "tintype-mini"
 LICENCE = (
     "Weights: MIT. Trained on pictures composed from the colour emoji font packaged by Debian as "
-    "fonts-noto-color-emoji, Copyright 2013-2017 Google Inc. and Arjen Nienhuis, SIL Open Font License 1.1 (models/OFL.txt)."
+    "fonts-noto-color-emoji, Copyright 2013-2017 Google Inc. and Arjen Nienhuis, SIL Open Font License 1.1 "
+    "(models/OFL.txt)."
 )
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -131,6 +132,7 @@ def read_text(path):
 
 def write_folder(folder, parts, scheduler, tokenizer_folder):
     """The diffusers layout; weights in f16."""
+
     def put(name, text):
         path = os.path.join(folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -50,7 +50,14 @@ COLOUR_PHRASES = (
 )
 
 SCENE_PHRASES = {
-    "meadow": ("in a meadow", "on the grass", "in a field", "in a green field", "in the park", "outside on the grass"),
+    "meadow": (
+        "in a meadow",
+        "on the grass",
+        "in a field",
+        "in a green field",
+        "in the park",
+        "outside on the grass",
+    ),
     "beach": ("at the beach", "at the beach", "on the beach", "on a beach", "on the sand by the sea"),
     "night": ("at night", "at night", "in the night", "under the stars", "in the night sky", "in the dark"),
     "snow": ("in the snow", "in the snow", "on the snow", "in winter", "in the snowy hills"),

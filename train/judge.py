@@ -15,14 +15,30 @@ import os
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 from common import save_checkpoint, say, setup_threads
-from latents import WIDE, LatentMap
-from scenes import BACKGROUND_NAMES, LAYOUTS, OBJECT_NAMES, SIZE, Curriculum, Painter, random_scene, resize_sprite
+from latents import LatentMap
+from scenes import (
+    BACKGROUND_NAMES,
+    LAYOUTS,
+    OBJECT_NAMES,
+    SIZE,
+    Curriculum,
+    Painter,
+    random_scene,
+    resize_sprite,
+)
 
 NOTHING = len(OBJECT_NAMES)
-SLOTS = {"centre": (256, 256), "left": (140, 256), "right": (372, 256), "top": (256, 140), "bottom": (256, 372)}
+SLOTS = {
+    "centre": (256, 256),
+    "left": (140, 256),
+    "right": (372, 256),
+    "top": (256, 140),
+    "bottom": (256, 372),
+}
 SLOT_NAMES = list(SLOTS)
 LAYOUT_SLOTS = {name: (name,) for name in SLOTS} | {"beside": ("left", "right"), "above": ("top", "bottom")}
 VIEW, WINDOW = 128, 64  # the picture and a slot's window after shrinking by 4
@@ -31,8 +47,8 @@ EASY = Curriculum(pairs=0.35, centred=0.3, jitter=14, size_jitter=20)
 
 def shrink(image):
     """uint8 [512,512,3] -> float32 [128,128,3] in -1..1, by averaging."""
-    cells = image.reshape(VIEW, SIZE // VIEW, VIEW, SIZE // VIEW, 3)
-    return cells.mean((1, 3), dtype=np.float32) / np.float32(127.5) - 1
+    small = Image.fromarray(np.ascontiguousarray(image)).reduce(SIZE // VIEW)
+    return np.asarray(small, np.float32) / np.float32(127.5) - 1
 
 
 def windows(view):
@@ -52,10 +68,21 @@ class Judge(nn.Module):
     def __init__(self):
         super().__init__()
         self.object = nn.Sequential(
-            *_block(3, 32), *_block(32, 64), *_block(64, 96), *_block(96, 128), nn.Flatten(), nn.Dropout(0.2), nn.Linear(2048, NOTHING + 1)
+            *_block(3, 32),
+            *_block(32, 64),
+            *_block(64, 96),
+            *_block(96, 128),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(2048, NOTHING + 1),
         )
         self.background = nn.Sequential(
-            *_block(3, 32), *_block(32, 48), *_block(48, 64), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1024, len(BACKGROUND_NAMES))
+            *_block(3, 32),
+            *_block(32, 48),
+            *_block(48, 64),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(1024, len(BACKGROUND_NAMES)),
         )
 
     def forward(self, view):
@@ -86,7 +113,9 @@ class Renders:
 
     def _mangled(self, extent):
         """A sprite that is no object: two mixed or halved, pieces shuffled, or a blob."""
-        a, b = (self.painter.sprite(OBJECT_NAMES[i], extent) for i in self.rng.choice(NOTHING, 2, replace=False))
+        a, b = (
+            self.painter.sprite(OBJECT_NAMES[i], extent) for i in self.rng.choice(NOTHING, 2, replace=False)
+        )
         box = np.zeros((2, extent, extent, 4), np.float32)
         for k, sprite in enumerate((a, b)):
             height, width = sprite.shape[:2]
@@ -100,7 +129,11 @@ class Renders:
             return np.concatenate([box[0][:, :half], box[1][:, half:]], 1)
         if kind == 2:
             tile = extent // 4
-            cells = [box[0][r * tile : (r + 1) * tile, c * tile : (c + 1) * tile] for r in range(4) for c in range(4)]
+            cells = [
+                box[0][r * tile : (r + 1) * tile, c * tile : (c + 1) * tile]
+                for r in range(4)
+                for c in range(4)
+            ]
             cells = [cells[i] for i in self.rng.permutation(16)]
             return np.concatenate([np.concatenate(cells[r * 4 : r * 4 + 4], 1) for r in range(4)], 0)
         return resize_sprite(resize_sprite(box[0] / 255, 3), extent) * 255
@@ -156,7 +189,9 @@ def train(latent_map, iterations, seed=41):
     for i in range(1, iterations + 1):
         views, labels, backgrounds = renders.batch(32)
         objects, background = model(views)
-        loss = F.cross_entropy(objects.flatten(0, 1), labels.flatten()) + F.cross_entropy(background, backgrounds)
+        loss = F.cross_entropy(objects.flatten(0, 1), labels.flatten()) + F.cross_entropy(
+            background, backgrounds
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -193,7 +228,7 @@ def test(model, latent_map, count=1000, seed=4242):
     }
 
 
-def obtain(path, latent_map, iterations=1500):
+def obtain(path, latent_map, iterations=800):
     """Loads the judge from `path`, or trains it and writes it there."""
     if not os.path.exists(path):
         save_checkpoint(path, train(latent_map, iterations).state_dict())
@@ -205,7 +240,7 @@ def obtain(path, latent_map, iterations=1500):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--iterations", type=int, default=1500)
+    parser.add_argument("--iterations", type=int, default=800)
     args = parser.parse_args()
     setup_threads(1)
     latent_map = LatentMap.fit()

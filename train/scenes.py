@@ -149,8 +149,7 @@ class Painter:
     def __init__(self, seed=0, variants=16):
         rng = np.random.default_rng([seed, 7001])
         self.banks = {
-            name: [backgrounds.paint(name, SIZE, rng) for _ in range(variants)]
-            for name in BACKGROUND_NAMES
+            name: [backgrounds.paint(name, SIZE, rng) for _ in range(variants)] for name in BACKGROUND_NAMES
         }
         self._glyphs = {name: load_sprite(text) for name, text in OBJECTS.items()}
         self._sized = {}

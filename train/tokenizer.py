@@ -20,7 +20,10 @@ from scenes import Curriculum, random_scene
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
-EXTRA_WORDS = "picture photo image drawing painting emoji two both big small cute happy funny nice old new with without no".split()
+EXTRA_WORDS = (
+    "picture photo image drawing painting emoji two both big small cute happy funny nice old new".split()
+)
+EXTRA_WORDS += "with without no".split()
 
 
 def byte_symbols():

@@ -27,6 +27,7 @@ from networks import Denoiser, build_scheduler
 from scenes import Curriculum, Painter, held_out, random_scene, training_scene
 
 PEAK_RATE, FLOOR = 1.4e-3, 0.01
+TEXT_RATE = 0.3  # of the UNet's rate
 WARMUP = 150  # iterations
 SHORT_TEXT = 24  # tokens while learning; the last tenth uses all 77
 EMPTY_CAPTIONS = 0.10  # for classifier-free guidance
@@ -117,10 +118,16 @@ class Run:
         self.checkpoint = os.path.join(args.work, "denoiser.pt")
         self.tokenizer = bpe.Tokenizer(os.path.join(args.work, "tokenizer"))
         torch.manual_seed(args.seed)
-        self.model = Denoiser(self.tokenizer.end + 1).use_plain_attention().to(memory_format=torch.channels_last)
+        self.model = (
+            Denoiser(self.tokenizer.end + 1).use_plain_attention().to(memory_format=torch.channels_last)
+        )
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        groups = [
+            {"params": list(self.model.unet.parameters()), "factor": 1.0},
+            {"params": list(self.model.text.parameters()), "factor": TEXT_RATE},
+        ]
+        self.parameters = groups[0]["params"] + groups[1]["params"]
+        self.optimizer = torch.optim.AdamW(groups, PEAK_RATE, (0.9, 0.99), weight_decay=0.01, fused=True)
         self.iteration, self.samples, self.progress, self.seconds = 0, 0, 0.0, 0.0
         self._resume()
         painter = LatentPainter(Painter(args.seed), LatentMap.load(os.path.join(args.work, "latents.npz")))
@@ -132,14 +139,20 @@ class Run:
     def _resume(self):
         state = load_checkpoint(self.checkpoint)
         if not state:
-            return
+            return self._start_from(self.args.start_from)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["fused"] = True
         for name in ("iteration", "samples", "progress", "seconds"):
             setattr(self, name, state[name])
+
+    def _start_from(self, path):
+        """Takes the UNet of another run, all but its cross-attention, which reads another text encoder."""
+        if path:
+            unet = load_checkpoint(path)["average"]
+            unet = {k[5:]: v for k, v in unet.items() if k.startswith("unet.") and ".attn2." not in k}
+            for model in (self.model, self.average):
+                model.unet.load_state_dict(unet, strict=False)
 
     def save(self):
         save_checkpoint(
@@ -161,7 +174,7 @@ class Run:
         latents, ids = self.source.batch(self.args.batch, self.progress)
         noisy, steps, target = self.diffusion.draw(latents, self.generator)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.progress, self.iteration)
+            group["lr"] = group["factor"] * learning_rate(self.progress, self.iteration)
         with torch.autocast("cpu", torch.bfloat16):
             output = self.model(noisy.contiguous(memory_format=torch.channels_last), steps, ids)
         loss = (output.float() - target).square().mean()
@@ -205,7 +218,18 @@ def log_row(path, row):
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(["minutes", "iteration", "samples", "progress", "learning_rate", "loss", "held_out_loss", "samples_per_second"])
+            writer.writerow(
+                [
+                    "minutes",
+                    "iteration",
+                    "samples",
+                    "progress",
+                    "learning_rate",
+                    "loss",
+                    "held_out_loss",
+                    "samples_per_second",
+                ]
+            )
         writer.writerow(row)
 
 
@@ -228,10 +252,16 @@ def worker(rank, args, end):
     setup_threads(1)
     parent = os.getppid()
     if args.workers > 1:
-        dist.init_process_group("gloo", init_method=f"file://{args.work}/rendezvous.{args.token}", rank=rank, world_size=args.workers)
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{args.work}/rendezvous.{args.token}",
+            rank=rank,
+            world_size=args.workers,
+        )
     run = Run(rank, args)
     if rank == 0:
-        say(f"start at iteration {run.iteration}, progress {run.progress:.3f}, {sum(p.numel() for p in run.parameters)} parameters")
+        count = sum(p.numel() for p in run.parameters)
+        say(f"start at iteration {run.iteration}, progress {run.progress:.3f}, {count} parameters")
     mark = saved = shown = time.time()
     shown_samples, losses = run.samples, []
     while True:
@@ -269,6 +299,7 @@ def main():
     parser.add_argument("--deadline", help="HH:MM, instead of --minutes")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--batch", type=int, default=16, help="samples per process and step")
+    parser.add_argument("--start-from", help="checkpoint of another run whose UNet to begin with")
     parser.add_argument("--seed", type=int, default=1234)
     args = parser.parse_args()
     args.work = os.path.abspath(args.work)

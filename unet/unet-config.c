@@ -22,6 +22,7 @@ static const tt_plain_field plain_fields[] = {
     {"resnet_skip_time_act", NULL},
     {"timestep_post_act", NULL},
     {"time_embedding_act_fn", NULL},
+    {"only_cross_attention", NULL},
     {"mid_block_only_cross_attention", NULL},
     {"class_embeddings_concat", NULL},
     {"reverse_transformer_layers_per_block", NULL},
@@ -30,6 +31,31 @@ static const tt_plain_field plain_fields[] = {
     {"attention_type", "default"},
     {"act_fn", "silu"},
 };
+
+/* Numbers that every Stable Diffusion UNet leaves at these values. */
+typedef struct tt_fixed_number {
+    const char *key;
+    double value;
+} tt_fixed_number;
+
+static const tt_fixed_number fixed_numbers[] = {
+    {"downsample_padding", 1}, {"mid_block_scale_factor", 1}, {"resnet_out_scale_factor", 1},
+    {"conv_in_kernel", 3},     {"conv_out_kernel", 3},
+};
+
+static tt_status check_fixed_numbers(const json_t *root, const char *what, tt_error *err)
+{
+    for (size_t i = 0; i < sizeof fixed_numbers / sizeof *fixed_numbers; i++) {
+        double value = fixed_numbers[i].value;
+        tt_status status = tt_json_get_f64(root, fixed_numbers[i].key, &value, err);
+        if (status == TT_OK && value != fixed_numbers[i].value)
+            status = tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: \"%s\" is %g; this version runs UNets with %g", what,
+                             fixed_numbers[i].key, value, fixed_numbers[i].value);
+        if (status != TT_OK)
+            return status;
+    }
+    return TT_OK;
+}
 
 static tt_status check_plain_fields(const json_t *root, const char *what, tt_error *err)
 {
@@ -133,14 +159,15 @@ static tt_status read_addition(const json_t *root, const char *what, tt_unet_con
     return status;
 }
 
-/* Sizes that every later step relies on. */
-static tt_status check_sizes(const tt_unet_config *c, const char *what, tt_error *err)
+tt_status tt_unet_config_check(const tt_unet_config *c, const char *what, tt_error *err)
 {
     for (uint32_t i = 0; i < c->n_blocks; i++) {
-        if (c->channels[i] % 4 != 0 || c->channels[i] % c->n_groups != 0)
+        if (c->channels[i] == 0 || c->channels[i] > 16384 || c->channels[i] % 4 != 0 ||
+            c->channels[i] % c->n_groups != 0)
             return tt_fail(err, TT_ERROR_UNSUPPORTED,
-                           "%s: block %u has %u channels; they must be a multiple of 4 and of norm_num_groups %u", what,
-                           i, c->channels[i], c->n_groups);
+                           "%s: block %u has %u channels; they must be a multiple of 4 and of norm_num_groups %u, at "
+                           "most 16384",
+                           what, i, c->channels[i], c->n_groups);
         bool has_attention =
             c->down_attention[i] || c->up_attention[c->n_blocks - 1 - i] || (c->has_mid && i == c->n_blocks - 1);
         if (has_attention && (c->channels[i] % c->n_heads[i] != 0 || c->channels[i] / c->n_heads[i] % 4 != 0))
@@ -182,6 +209,10 @@ static tt_status read_fields(const json_t *root, const char *what, tt_unet_confi
         status = tt_json_get_bool(root, "use_linear_projection", &c->linear_projection, err);
     if (status == TT_OK)
         status = tt_json_get_u32(root, "time_cond_proj_dim", 1, 16384, &c->time_cond_dim, err);
+    if (status == TT_OK && !(eps > 0.0 && eps < 1.0))
+        status = tt_fail(err, TT_ERROR_FORMAT, "%s: \"norm_eps\" is %g; it must be above 0 and below 1", what, eps);
+    if (status == TT_OK && !(c->freq_shift >= 0.0 && c->freq_shift <= 1.0))
+        status = tt_fail(err, TT_ERROR_FORMAT, "%s: \"freq_shift\" is %g; it must be from 0 to 1", what, c->freq_shift);
     c->norm_eps = (float)eps;
     return status;
 }
@@ -189,6 +220,8 @@ static tt_status read_fields(const json_t *root, const char *what, tt_unet_confi
 static tt_status read_all(const json_t *root, const char *what, tt_unet_config *c, tt_error *err)
 {
     tt_status status = check_plain_fields(root, what, err);
+    if (status == TT_OK)
+        status = check_fixed_numbers(root, what, err);
     if (status == TT_OK)
         status = read_fields(root, what, c, err);
     if (status == TT_OK)
@@ -204,7 +237,7 @@ static tt_status read_all(const json_t *root, const char *what, tt_unet_config *
     if (status == TT_OK)
         status = read_addition(root, what, c, err);
     if (status == TT_OK)
-        status = check_sizes(c, what, err);
+        status = tt_unet_config_check(c, what, err);
     return status;
 }
 

@@ -36,6 +36,9 @@ tt_status tt_unet_config_parse(const char *json, const char *what, tt_unet_confi
  * head. */
 tt_status tt_unet_config_derive(const tt_weights *weights, uint32_t pooled_dim, tt_unet_config *config, tt_error *err);
 
+/* Checks the sizes that every later step relies on; both functions above end with it. */
+tt_status tt_unet_config_check(const tt_unet_config *config, const char *what, tt_error *err);
+
 /* tt_translate_fn: canonical (diffusers) names to LDM names without prefix; layout is the tt_unet_config. */
 bool tt_unet_ldm_name(const void *layout, const char *canonical, tt_tensor_place *place);
 

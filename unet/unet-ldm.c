@@ -236,5 +236,5 @@ tt_status tt_unet_config_derive(const tt_weights *weights, uint32_t pooled_dim, 
     if (config->cross_attention_dim == 0)
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
                        "the checkpoint's UNet has no cross-attention; it is no text-to-image model");
-    return TT_OK;
+    return tt_unet_config_check(config, "the checkpoint's UNet", err);
 }

@@ -45,11 +45,11 @@ static tt_status check_kl(const tt_vae_config *c, const char *what, tt_error *er
 static tt_status read_tiny_half(const json_t *root, const char *channels, const char *blocks, const char *what,
                                 uint32_t *out_channels, uint32_t *out_blocks, uint32_t *n, tt_error *err)
 {
-    uint32_t n_blocks = 0;
+    uint32_t n_blocks = *n;
     tt_status status = tt_json_get_u32_list(root, channels, 4, 4096, out_channels, TT_VAE_MAX_BLOCKS, n, err);
     if (status == TT_OK)
         status = tt_json_get_u32_list(root, blocks, 0, 64, out_blocks, TT_VAE_MAX_BLOCKS, &n_blocks, err);
-    if (status == TT_OK && (*n == 0 || *n != n_blocks))
+    if (status == TT_OK && *n != n_blocks)
         status = tt_fail(err, TT_ERROR_FORMAT, "%s: \"%s\" and \"%s\" must be lists of the same length", what, channels,
                          blocks);
     for (uint32_t i = 0; status == TT_OK && i < *n; i++)
@@ -80,6 +80,10 @@ static tt_status read_tiny_fields(const json_t *root, const char *what, tt_vae_c
     if (status == TT_OK)
         status = read_tiny_half(root, "decoder_block_out_channels", "num_decoder_blocks", what, c->decoder_channels,
                                 c->decoder_layers, &c->n_decoder_blocks, err);
+    if (status == TT_OK && c->n_encoder_blocks != c->n_decoder_blocks)
+        status = tt_fail(err, TT_ERROR_UNSUPPORTED,
+                         "%s: the encoder has %u blocks and the decoder %u; both halves must change the size alike",
+                         what, c->n_encoder_blocks, c->n_decoder_blocks);
     return status;
 }
 
@@ -100,6 +104,8 @@ static tt_status read_common(const json_t *root, const char *what, tt_vae_config
         status = tt_json_get_f64(root, "shift_factor", &c->shift_factor, err);
     if (status == TT_OK && !(c->scaling_factor > 1e-6 && c->scaling_factor < 1e6))
         status = tt_fail(err, TT_ERROR_FORMAT, "%s: \"scaling_factor\" is %g; SD has 0.18215", what, c->scaling_factor);
+    if (status == TT_OK && !(c->shift_factor > -1e6 && c->shift_factor < 1e6))
+        status = tt_fail(err, TT_ERROR_FORMAT, "%s: \"shift_factor\" is %g; SD has none", what, c->shift_factor);
     return status;
 }
 
@@ -128,8 +134,10 @@ static tt_status read_all(const json_t *root, const char *what, tt_vae_config *c
     tt_status status = read_kind(root, what, &c->kind, err);
     if (status != TT_OK)
         return status;
-    if (c->kind == TT_VAE_TINY)
+    if (c->kind == TT_VAE_TINY) {
         c->scaling_factor = 1.0;
+        c->n_encoder_blocks = c->n_decoder_blocks = 4;
+    }
     status = read_common(root, what, c, err);
     if (status == TT_OK && c->kind == TT_VAE_KL) {
         status = read_kl_fields(root, what, c, err);

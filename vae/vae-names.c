@@ -234,6 +234,9 @@ tt_status tt_vae_tiny_derive(const tt_weights *weights, bool original, bool is_d
     if (status == TT_OK && config->has_decoder)
         status = derive_tiny_half(weights, original ? "%u" : "decoder.layers.%u", original ? 1 : 0, true, config, err);
     uint32_t n = config->has_decoder ? config->n_decoder_blocks : config->n_encoder_blocks;
+    if (status == TT_OK && config->has_encoder && config->has_decoder && config->n_encoder_blocks != n)
+        status = tt_fail(err, TT_ERROR_FORMAT, "the tiny autoencoder's halves have %u and %u blocks",
+                         config->n_encoder_blocks, n);
     if (status == TT_OK && n == 0)
         status = tt_fail(err, TT_ERROR_FORMAT, "the file holds neither half of a tiny autoencoder");
     config->factor = n ? 1u << (n - 1) : 1;

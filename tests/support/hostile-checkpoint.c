@@ -109,14 +109,14 @@ static const struct {
     {{"unknown type", NULL}, DTYPE, "model.diffusion_model.out.2.weight", "F17"},
 };
 
-static void bend_tensor(json_t *header, change change, const char *tensor, const char *value)
+static void bend_tensor(json_t *header, change how, const char *tensor, const char *value)
 {
     json_t *entry = json_object_get(header, tensor);
     if (entry == NULL)
         fail_msg("the sound checkpoint has no tensor %s", tensor);
-    if (change == SHAPE)
+    if (how == SHAPE)
         assert_int_equal(json_object_set_new(entry, "shape", json_loads(value, 0, NULL)), 0);
-    else if (change == DTYPE)
+    else if (how == DTYPE)
         assert_int_equal(json_object_set_new(entry, "dtype", json_string(value)), 0);
     else {
         assert_int_equal(json_object_set(header, "unknown.tensor", entry), 0);
@@ -293,7 +293,7 @@ static const struct {
     {{"no index", "model_index.json"}, "model_index.json", NULL, NULL},
     {{"index cut", "model_index.json"}, "model_index.json", NULL, "{\"_class_name\": \"StableDiff"},
     {{"index is a list", "model_index.json"}, "model_index.json", NULL, "[]"},
-    {{"no UNet configuration", "unet"}, "unet/config.json", NULL, NULL},
+    {{"no UNet configuration", "UNet"}, "unet/config.json", NULL, NULL},
     {{"UNet configuration cut", "unet"}, "unet/config.json", NULL, "{\"in_channels\": 4,"},
     {{"nesting without end", "unet"}, "unet/config.json", NULL, NULL},
     {{"no UNet weights", "unet"}, "unet/diffusion_pytorch_model.safetensors", NULL, NULL},
@@ -314,7 +314,7 @@ static const struct {
     {{"billions of training steps", NULL}, "scheduler/scheduler_config.json", "num_train_timesteps", "2147483648"},
     {{"latents without channels", NULL}, "vae/config.json", "latent_channels", "0"},
     {{"latents of four billion channels", NULL}, "vae/config.json", "latent_channels", "4294967295"},
-    {{"no VAE weights", "vae"}, "vae/diffusion_pytorch_model.safetensors", NULL, NULL},
+    {{"no VAE weights", NULL}, "vae/diffusion_pytorch_model.safetensors", NULL, NULL},
     {{"vocabulary of four billion", NULL}, "text_encoder/config.json", "vocab_size", "4294967295"},
     {{"vocabulary of ten", NULL}, "text_encoder/config.json", "vocab_size", "10"},
     {{"no positions", NULL}, "text_encoder/config.json", "max_position_embeddings", "0"},

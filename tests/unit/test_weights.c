@@ -72,6 +72,7 @@ static void test_get_and_count(void **state)
     assert_int_equal(tt_weights_get(weights, "a.weight", 2, dims, &weight, &err), TT_OK); /* counted once */
     assert_int_equal(tt_weights_unused(weights), 2);
     assert_int_equal(tt_weights_parameters(weights), 8);
+    assert_true(tt_weights_elements(weights) >= 8);
     assert_true(tt_weights_peek(weights, "b.weight", &weight));
     assert_int_equal(weight.tensor.n_dims, 4);
     assert_false(tt_weights_peek(weights, "c.weight", &weight));

@@ -12,7 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const models[] = {"sd1", "sd2", "bks", "bkt", "sdxl", "lcm", "inpaint"};
+/* Folders and single-file checkpoints of the same weights. */
+typedef struct unet_case {
+    const char *golden, *model;
+} unet_case;
+
+static const unet_case cases[] = {
+    {"sd1", "sd1"},         {"sd1", "sd1.safetensors"},
+    {"sd2", "sd2"},         {"sd2", "sd2.safetensors"},
+    {"bks", "bks"},         {"bkt", "bkt"},
+    {"sdxl", "sdxl"},       {"sdxl", "sdxl.safetensors"},
+    {"lcm", "lcm"},         {"lcm", "lcm.safetensors"},
+    {"inpaint", "inpaint"}, {"inpaint", "inpaint.safetensors"},
+};
 
 /* Copies the optional conditions of a case, where the golden has them. */
 static void copy_conditions(tt_context *context, const tt_arrays *golden, const char *size, tt_arrays *in)
@@ -49,16 +61,16 @@ static void check_case(tt_context *context, tt_model *model, const tt_arrays *go
     tt_arrays_free(&out);
 }
 
-static void check_model(tt_context *context, const golden_set *set, const char *name, tt_precision precision)
+static void check_model(tt_context *context, const golden_set *set, const unet_case *c, tt_precision precision)
 {
     char file[64], label[64];
     tt_arrays golden;
-    snprintf(file, sizeof file, "unet_%s_unet.safetensors", name);
+    snprintf(file, sizeof file, "unet_%s_unet.safetensors", c->golden);
     if (!golden_read(context, set, file, &golden))
         return;
-    tt_model *model = golden_model(context, set, name, precision);
+    tt_model *model = golden_model(context, set, c->model, precision);
     bool half = precision == TT_PRECISION_F16;
-    snprintf(label, sizeof label, "%s %s %s", set->name, name, half ? "half" : "float");
+    snprintf(label, sizeof label, "%s %s %s", set->name, c->model, half ? "half" : "float");
     for (size_t i = 0; model && i < golden.n_items; i++)
         if (strstr(golden.items[i].name, ".out"))
             check_case(context, model, &golden, &golden.items[i], label, half ? set->half_bar : 5e-6);
@@ -110,8 +122,8 @@ static void check_all(tt_precision precision)
     tt_context *context = golden_context();
     int n = golden_sets(sets);
     for (int s = 0; s < n; s++)
-        for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-            check_model(context, &sets[s], models[i], precision);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            check_model(context, &sets[s], &cases[i], precision);
     for (int s = 0; s < n; s++)
         check_trace(context, &sets[s], precision);
     tt_context_destroy(context);

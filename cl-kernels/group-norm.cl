@@ -164,10 +164,13 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
         to[8] = factor * scale[channel];
         to[12] = shift[channel];
     }
-    bool is_last = first + input.z == input.y;
-    for (uint channel = input.y + lane; is_last && channel < shape.w * 4; channel += LANES) {
+    /* The last group clears the padding of the last slice: at most three channels, by one lane. */
+    if (first + input.z != input.y || lane != 0)
+        return;
+    for (uint channel = input.y; channel < shape.w * 4; channel++) {
         __global float *to = coefficients + channel / 4 * 16 + (channel & 3);
-        to[0] = to[4] = to[8] = to[12] = 0.0f;
+        for (uint i = 0; i < 16; i += 4)
+            to[i] = 0.0f;
     }
 }
 

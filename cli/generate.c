@@ -207,7 +207,7 @@ static void print_heading(job *j)
     FILE *out = j->progress.stream;
     if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
         return;
-    (void)fprintf(out, "%s (%s, %.1f million parameters, %s) on %s\n", j->info.name, j->info.family,
+    (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->info.name, j->info.family,
                   (double)j->info.n_parameters * 1e-6, precision_name(j->info.precision), device.name);
     (void)fflush(out);
 }

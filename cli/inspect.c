@@ -8,10 +8,13 @@
 
 /* ---- pictures */
 
+/* The raw XMP packet is left out: its properties are entries of their own. --json shows both. */
 static void print_report(const tt_image_report *report)
 {
     (void)printf("%ux%u\n", report->width, report->height);
     for (size_t i = 0; i < report->n_entries; i++) {
+        if (strcmp(report->entries[i].key, "XML:com.adobe.xmp") == 0)
+            continue;
         cli_print_plain(stdout, report->entries[i].key);
         (void)printf(": ");
         cli_print_plain(stdout, report->entries[i].text);
@@ -53,7 +56,7 @@ static void print_model(const tt_model_info *m)
     (void)printf("model         ");
     cli_print_plain(stdout, m->name);
     (void)printf("\nfamily        %s, %s prediction, %s\n", m->family, m->prediction_type, m->scheduler);
-    (void)printf("parameters    %.1f million%s\n", (double)m->n_parameters * 1e-6,
+    (void)printf("parameters    %.2f million%s\n", (double)m->n_parameters * 1e-6,
                  m->precision == TT_PRECISION_F16 ? ", half" : "");
     (void)printf("picture       %ux%u by default, %u steps, cfg scale %g\n", m->default_width, m->default_height,
                  m->default_steps, (double)m->default_cfg_scale);

@@ -12,7 +12,7 @@ static const cli_option table[] = {
      "what to paint; (word), (word:1.3) and [word] weigh, BREAK starts a new chunk"},
     {"negative-prompt", NULL, 'n', MODEL, CLI_TEXT, AT(negative_prompt), 0, 0, "TEXT", "what to keep out"},
     {"output", NULL, 'o', GENERATE, CLI_TEXT, AT(output), 0, 0, "FILE",
-     "PNG to write, default output.png; of a batch: name_0.png, name_1.png, ..., or %d in the name"},
+     "PNG to write, default output.png; a batch: name_0.png, ... or %d in the name"},
     {"width", NULL, 'W', GENERATE, CLI_COUNT, AT(width), 1, 4294967295, "PIXELS", "default: the model's"},
     {"height", NULL, 'H', GENERATE, CLI_COUNT, AT(height), 1, 4294967295, "PIXELS", "default: the model's"},
     {"steps", NULL, 0, MODEL, CLI_COUNT, AT(n_steps), 1, 4294967295, "N", "denoising steps; default: the model's"},

@@ -75,14 +75,21 @@ part_tests() {
     run_tests pocl gcc
 }
 
+# rusticl stands for a phone's driver: it runs the family of kernels that phones run.
 part_rusticl() {
-    OCL_ICD_VENDORS=rusticl.icd RUSTICL_ENABLE=llvmpipe TT_TEST_SMALL=1 run_tests rusticl gcc -L '^kernels$'
+    OCL_ICD_VENDORS=rusticl.icd RUSTICL_ENABLE=llvmpipe TT_TEST_SMALL=1 TT_TEST_FAMILY=plain run_tests rusticl gcc -L '^kernels$'
 }
 
+# Races and bounds for every kernel. Oclgrind 21.10's check of uninitialised values ends with a segmentation fault of its
+# own on kernels with local memory and takes vector branches for uninitialised, so it runs where it is right; the kernel
+# tests' poisoned outputs and guard bands stand in for it elsewhere.
 part_oclgrind() {
-    OCL_ICD_VENDORS=${OCLGRIND_ICD:-/usr/lib/oclgrind/liboclgrind-rt-icd.so} TT_TEST_SMALL=1 \
-        OCLGRIND_DATA_RACES=1 OCLGRIND_UNINITIALIZED=1 OCLGRIND_CHECK_API=1 \
-        TT_OCLGRIND_LOGS=$PWD/$builds/oclgrind run_tests oclgrind gcc -L '^kernels$'
+    local icd=${OCLGRIND_ICD:-/usr/lib/oclgrind/liboclgrind-rt-icd.so}
+    OCL_ICD_VENDORS=$icd TT_TEST_SMALL=1 OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 \
+        TT_OCLGRIND_LOGS=$PWD/$builds/oclgrind run_tests oclgrind-races gcc -L '^kernels$' &&
+        OCL_ICD_VENDORS=$icd TT_TEST_SMALL=1 TT_TEST_FAMILY=plain OCLGRIND_UNINITIALIZED=1 \
+            TT_OCLGRIND_LOGS=$PWD/$builds/oclgrind run_tests oclgrind-uninitialized gcc \
+            -R '^kernels\.(common|embedding|matrix|pack)$'
 }
 
 part_clang() {

@@ -128,8 +128,10 @@ static bool peek(const tt_weights *weights, uint64_t *dims, uint32_t *n_dims, co
 #pragma GCC diagnostic pop
     if (!tt_weights_peek(weights, name, &weight))
         return false;
-    for (uint32_t i = 0; i < TT_MAX_DIMS; i++)
+    for (uint32_t i = 0; i < TT_MAX_DIMS; i++) {
         dims[i] = i < weight.tensor.n_dims ? weight.tensor.dims[i] : 1;
+        dims[i] = dims[i] < UINT32_MAX ? dims[i] : UINT32_MAX; /* beyond any limit either way */
+    }
     *n_dims = weight.tensor.n_dims;
     return true;
 }

@@ -165,7 +165,9 @@ static void test_start_pictures(void **state)
     refused(p, PAINT(p, "-i", CORPUS "rgb.png", "--strength", "0"), "strength", 0);
     refused(p, PAINT(p, "-i", CORPUS "rgb.png", "-W", "17"), "multiples of 2", 0);
     refused(p, PAINT(p, "-i", CORPUS "rgb.png", "-W", "4294967295"), "4294967295", 0);
-    refused(p, PAINT(p, "-i", CORPUS "rgb.png", "--taesd", "tests/golden/data/models/taesd_decoder.safetensors"),
+    refused(p,
+            PAINT(p, "-i", CORPUS "rgb.png", "--steps", "4", "--taesd",
+                  "tests/golden/data/models/taesd_decoder.safetensors"),
             "encoder", 0);
 }
 

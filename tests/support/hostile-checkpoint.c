@@ -320,7 +320,7 @@ static const struct {
     {{"no positions", NULL}, "text_encoder/config.json", "max_position_embeddings", "0"},
     {{"no text heads", NULL}, "text_encoder/config.json", "num_attention_heads", "0"},
     {{"intermediate of four billion", NULL}, "text_encoder/config.json", "intermediate_size", "4294967295"},
-    {{"vocabulary cut", "vocab"}, "tokenizer/vocab.json", NULL, "{\"a\": 1"},
+    {{"vocabulary cut", "tokenizer"}, "tokenizer/vocab.json", NULL, "{\"a\": 1"},
     {{"vocabulary empty", NULL}, "tokenizer/vocab.json", NULL, "{}"},
     {{"merges without sense", NULL}, "tokenizer/merges.txt", NULL, "#version: 0.2\na b c d\n\xff\xfe\n"},
 };

@@ -51,10 +51,12 @@ bool tt_test_small(void)
 const tt_kernels *tt_test_forms(void)
 {
     static tt_kernels forms[TT_TEST_N_FORMS];
+    const char *only = getenv("TT_TEST_FAMILY");
+    bool plain_only = only != NULL && strcmp(only, "plain") == 0;
     for (int i = 0; i < TT_TEST_N_FORMS; i++)
         forms[i] = (tt_kernels){.device = tt_test_device(),
                                 .storage = (i & 1) ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                                .family = (i & 2) ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE};
+                                .family = (i & 2) || plain_only ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE};
     return forms;
 }
 

@@ -46,6 +46,7 @@ static const cli_option table[] = {
      "ContentProducer of the GB 45438 label, default empty"},
     {"input", NULL, 0, STAGE, CLI_TEXT, AT(input), 0, 0, "FILE", "safetensors with the stage's inputs"},
     {"output", NULL, 'o', STAGE, CLI_TEXT, AT(output), 0, 0, "FILE", "safetensors for its results"},
+    {"trace", NULL, 0, STAGE, CLI_FLAG, AT(trace), 0, 0, NULL, "stage unet: also write the outputs of all blocks"},
     {"encoder", NULL, 0, STAGE, CLI_COUNT, AT(encoder), 1, 2, "1|2", "text encoder of a model that has two, default 1"},
     {"pad", NULL, 0, STAGE, CLI_COUNT, AT(n_pad), 2, 1048576, "N", "tokenize: cut and pad to N ids"},
     {"original-size", NULL, 0, STAGE, CLI_PAIR, AT(original_size), 0, 0, "HxW", "SDXL, default: the picture's size"},

@@ -32,7 +32,7 @@ typedef struct cli_options {
     double cfg_scale, strength, eta;
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
-    bool vae_tiling, no_prompt_metadata, verbose, quiet, json, help, version;
+    bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

@@ -25,7 +25,7 @@ static void draw_note(cli_progress *progress, const char *note)
     (void)fflush(progress->stream);
 }
 
-/* "1.23 s/it" or, for fast machines, "12.3 it/s". */
+/* "1.23 s/it", with one digit more below a second. */
 static void print_pace(FILE *stream, double step_ms)
 {
     if (step_ms >= 1000.0 || step_ms <= 0.0)

@@ -58,6 +58,7 @@ static cli_exit tokenize(const cli_options *o)
 
 static void take_options(const cli_options *o, const char *scheduler_config, tt_stage_params *p)
 {
+    p->trace = o->trace;
     if (o->encoder != 0)
         p->encoder = o->encoder;
     if (o->n_steps != 0)

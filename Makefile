@@ -12,7 +12,7 @@ export PROMPT MODEL OUTPUT
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo build check format install setup setup-check vocabulary fuzz coverage clean
+.PHONY: help demo build bench check format install setup setup-check vocabulary fuzz coverage clean
 .DEFAULT_GOAL := build
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make check               install what is missing and run every check'
 	@echo 'make build               build the library and the program in $(BUILD)'
 	@echo 'make install PREFIX=...  install them (default $(PREFIX))'
+	@echo 'make bench               build the speed measurements in $(BUILD) (docs/speed.md)'
 	@echo 'make format              format the C sources'
 	@echo 'make vocabulary          fetch the CLIP vocabulary into share/ (for checkpoints that bring none)'
 	@echo 'make fuzz                search for crashing inputs, a minute for each target'
@@ -36,6 +37,10 @@ build:
 	@$(CMAKE) $$(test ! -f $(BUILD)/CMakeCache.txt && command -v ninja >/dev/null && echo -G Ninja) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release \
 	    -DCMAKE_INSTALL_PREFIX="$(PREFIX)" -DTINTYPE_TESTS=OFF --log-level=WARNING
 	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target tintype-static tintype tintype-cli
+
+bench: build
+	@$(CMAKE) -S . -B $(BUILD) -DTINTYPE_BENCH=ON --log-level=WARNING
+	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target bench-kernels bench-unet peak
 
 demo: setup
 	@$(MAKE) build

@@ -2,6 +2,7 @@
 # Runs one test program with the environment that all tests share: run-test.sh NAME PROGRAM [ARGUMENT...]
 # - OpenCL is PoCL unless OCL_ICD_VENDORS says otherwise.
 # - Compiled programs of the engine are cached in the build folder, PoCL's own cache stays where it is.
+# - TINTYPE_SHARE is the folder with CLIP's vocabulary, where there is one.
 # - TT_OCLGRIND_LOGS=FOLDER: the test runs on oclgrind; whatever oclgrind reports fails the test.
 set -eu
 
@@ -16,6 +17,13 @@ if [ -n "${TT_TEST_BUILD_DIR:-}" ]; then
     export XDG_CACHE_HOME TT_TEST_CLI
 fi
 export OCL_ICD_VENDORS POCL_CACHE_DIR
+
+# CLIP's vocabulary, for models that bring none: fetched into share/, or part of the oracle beside the checkout.
+for folder in share ../shared/oracle/vocab; do
+    if [ -z "${TINTYPE_SHARE:-}" ] && [ -r "$folder/bpe_simple_vocab_16e6.txt.gz" ]; then
+        export TINTYPE_SHARE="$PWD/$folder"
+    fi
+done
 
 if [ -z "${TT_OCLGRIND_LOGS:-}" ]; then
     exec "$@"

@@ -1,0 +1,121 @@
+/* test_preview.c - the linear map from latents to colours: fitted to the decoder, drawn within 0..255. */
+#include "pipeline/denoise.h"
+#include "pipeline/preview.h"
+#include "tests/support/golden.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static tt_context *context;
+
+static tt_model *load(const char *name)
+{
+    static const golden_set own = {"own", "tests/golden/data", "tests/golden/data/models", 0};
+    tt_model *model = golden_model(context, &own, name, TT_PRECISION_F32);
+    assert_non_null(model);
+    return model;
+}
+
+/* A projection of 2 latent channels that is known: red = z0, green = z1 / 2, blue = 0.25, in -1..1. */
+static void test_draw(void **state)
+{
+    (void)state;
+    float projection[3][3] = {{1, 0, 0}, {0, 0.5f, 0}, {0, 0, 0.25f}};
+    tt_model *model = calloc(1, sizeof *model);
+    assert_non_null(model);
+    model->vae_config.latent_channels = 2;
+    model->preview_projection = &projection[0][0];
+    const float latent[2][6] = {{-1, 0, 1, 7, -7, NAN}, {0, 2, -2, 1e30f, -1e30f, 0}};
+    static const uint8_t want[6][3] = {{0, 128, 159},   {128, 255, 159}, {255, 0, 159},
+                                       {255, 255, 159}, {0, 0, 159},     {0, 128, 159}};
+    uint8_t pixels[6 * 3 + 1];
+    tt_image image = {3, 2, 3, pixels};
+    memset(pixels, 77, sizeof pixels);
+    tt_preview_draw(model, &latent[0][0], 2, 3, &image);
+    assert_memory_equal(pixels, want, sizeof want);
+    assert_int_equal(pixels[18], 77);
+    free(model);
+}
+
+/* On a constant latent a good fit gives about the colour that the decoder gives. */
+static void check_fit(const char *name)
+{
+    enum { SIDE = 8 };
+    tt_model *model = load(name);
+    tt_error err = {""};
+    assert_int_equal(tt_preview_fit(model, &err), TT_OK);
+    const float *fitted = model->preview_projection;
+    uint32_t c = model->vae_config.latent_channels, f = model->vae_config.factor;
+    assert_non_null(fitted);
+    for (uint32_t i = 0; i < 3 * (c + 1); i++)
+        assert_true(isfinite(fitted[i]));
+    assert_int_equal(tt_preview_fit(model, &err), TT_OK); /* once is enough */
+    assert_ptr_equal(model->preview_projection, fitted);
+
+    size_t n_image = (size_t)3 * SIDE * SIDE * f * f;
+    float latent[64 * SIDE * SIDE] = {0}, *decoded = malloc(n_image * sizeof *decoded);
+    uint8_t pixels[SIDE * SIDE * 3];
+    tt_image image = {SIDE, SIDE, 3, pixels};
+    assert_non_null(decoded);
+    assert_int_equal(tt_decode_latent(model, latent, SIDE, SIDE, decoded, NULL, NULL, &err), TT_OK);
+    tt_preview_draw(model, latent, SIDE, SIDE, &image);
+    for (size_t channel = 0; channel < 3; channel++) {
+        double mean = 0;
+        size_t plane = n_image / 3;
+        for (size_t i = 0; i < plane; i++)
+            mean += (double)decoded[channel * plane + i] / (double)plane;
+        double shown = (double)pixels[channel] / 127.5 - 1.0;
+        mean = fmax(-1.0, fmin(1.0, mean));
+        assert_true(fabs(shown - mean) < 0.5);
+    }
+    free(decoded);
+    tt_model_destroy(model);
+}
+
+static void test_fit(void **state)
+{
+    (void)state;
+    check_fit("sd1");
+    check_fit("sdxl");
+}
+
+/* Without a VAE there is nothing to fit to. */
+static void test_no_vae(void **state)
+{
+    (void)state;
+    tt_model *model = load("sd1/unet");
+    tt_error err = {""};
+    assert_true(tt_preview_fit(model, &err) != TT_OK);
+    assert_non_null(strstr(err.text, "VAE"));
+    assert_null(model->preview_projection);
+    tt_model_destroy(model);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    context = golden_context();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tt_context_destroy(context);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_draw), cmocka_unit_test(test_fit),
+                                       cmocka_unit_test(test_no_vae)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

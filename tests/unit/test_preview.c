@@ -35,7 +35,7 @@ static void test_draw(void **state)
     model->preview_projection = &projection[0][0];
     const float latent[2][6] = {{-1, 0, 1, 7, -7, NAN}, {0, 2, -2, 1e30f, -1e30f, 0}};
     static const uint8_t want[6][3] = {{0, 128, 159},   {128, 255, 159}, {255, 0, 159},
-                                       {255, 255, 159}, {0, 0, 159},     {0, 128, 159}};
+                                       {255, 255, 159}, {0, 0, 159},     {0, 0, 0}};
     uint8_t pixels[6 * 3 + 1];
     tt_image image = {3, 2, 3, pixels};
     memset(pixels, 77, sizeof pixels);

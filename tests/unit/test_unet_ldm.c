@@ -104,7 +104,7 @@ static tt_unet_config read_config(const char *path)
 {
     char *text = NULL;
     size_t n_bytes = 0;
-    tt_unet_config c;
+    tt_unet_config c = {0};
     tt_error err = {""};
     if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK ||
         tt_unet_config_parse(text, path, &c, &err) != TT_OK)

@@ -134,7 +134,7 @@ static tt_vae_config read_config(const char *path)
 {
     char *text = NULL;
     size_t n_bytes = 0;
-    tt_vae_config c;
+    tt_vae_config c = {0};
     tt_error err = {""};
     if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK ||
         tt_vae_config_parse(text, path, &c, &err) != TT_OK)

@@ -228,7 +228,7 @@ def test(model, latent_map, count=1000, seed=4242):
     }
 
 
-def obtain(path, latent_map, iterations=800):
+def obtain(path, latent_map, iterations=600):
     """Loads the judge from `path`, or trains it and writes it there."""
     if not os.path.exists(path):
         save_checkpoint(path, train(latent_map, iterations).state_dict())
@@ -240,7 +240,7 @@ def obtain(path, latent_map, iterations=800):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--iterations", type=int, default=800)
+    parser.add_argument("--iterations", type=int, default=600)
     args = parser.parse_args()
     setup_threads(1)
     latent_map = LatentMap.fit()

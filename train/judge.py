@@ -105,7 +105,7 @@ class Judge(nn.Module):
 
 
 class Renders:
-    """Random renders with labels; `spoil` turns on blur, blocks, noise and mangled objects."""
+    """Random renders with labels; `spoil` turns on blur, blocks and noise."""
 
     def __init__(self, latent_map, seed, spoil=True):
         self.map, self.rng, self.spoil = latent_map, np.random.default_rng([seed, 31]), spoil
@@ -138,11 +138,10 @@ class Renders:
             return np.concatenate([np.concatenate(cells[r * 4 : r * 4 + 4], 1) for r in range(4)], 0)
         return resize_sprite(resize_sprite(box[0] / 255, 3), extent) * 255
 
-    def _picture(self):
+    def _picture(self, mangle):
         """(image, {slot: class}, background class)."""
         scene = random_scene(self.rng, EASY)
         labels = dict.fromkeys(SLOTS, NOTHING)
-        mangle = self.spoil and self.rng.random() < 0.2
         if not mangle:
             image = self.painter.paint(scene, self.rng, EASY)[1]
             for slot, name in zip(LAYOUT_SLOTS[scene.layout], scene.objects):
@@ -169,10 +168,11 @@ class Renders:
         view = view * self.rng.uniform(0.9, 1.1) + self.rng.uniform(-0.06, 0.06)
         return (view + self.rng.normal(0, self.rng.uniform(0, 0.08), view.shape)).astype(np.float32)
 
-    def batch(self, count):
+    def batch(self, count, mangled=0.0):
+        """`mangled` is the share of pictures with spoilt objects; returns (views, slots, backgrounds)."""
         views, labels, backgrounds = [], [], []
         for _ in range(count):
-            image, slots, background = self._picture()
+            image, slots, background = self._picture(self.rng.random() < mangled)
             views.append(self._spoiled(image) if self.spoil else shrink(image))
             labels.append([slots[name] for name in SLOTS])
             backgrounds.append(background)
@@ -187,7 +187,7 @@ def train(latent_map, iterations, seed=41):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, iterations, pct_start=0.1)
     model.train()
     for i in range(1, iterations + 1):
-        views, labels, backgrounds = renders.batch(32)
+        views, labels, backgrounds = renders.batch(32, mangled=0.2)
         objects, background = model(views)
         loss = F.cross_entropy(objects.flatten(0, 1), labels.flatten()) + F.cross_entropy(
             background, backgrounds
@@ -218,12 +218,15 @@ def test(model, latent_map, count=1000, seed=4242):
         slots_right += int(slots.all(-1).sum())
         background_right += int(place.sum())
         all_right += int((slots.all(-1) & place).sum())
+    with torch.no_grad():
+        mangled = model(renders.batch(200, mangled=1.0)[0])[0].argmax(-1)
     total = count // 50 * 50
     return {
         "renders": total,
         "objects_and_places": slots_right / total,
         "background": background_right / total,
         "all_right": all_right / total,
+        "mangled_seen_as_nothing": float((mangled == NOTHING).all(-1).float().mean()),
         "slot_errors_by_object": dict(sorted(wrong.items())),
     }
 

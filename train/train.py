@@ -262,6 +262,8 @@ def worker(rank, args, end):
     if rank == 0:
         count = sum(p.numel() for p in run.parameters)
         say(f"start at iteration {run.iteration}, progress {run.progress:.3f}, {count} parameters")
+    if run.progress >= 1.0:
+        return say("this run is complete") if rank == 0 else None
     mark = saved = shown = time.time()
     shown_samples, losses = run.samples, []
     while True:

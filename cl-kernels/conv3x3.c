@@ -46,80 +46,46 @@ static tt_status check(const tt_conv3x3_args *args, tt_error *err)
     return TT_OK;
 }
 
-static tt_status set_planes(const tt_kernels *kernels, const tt_conv3x3_args *args, cl_kernel kernel, cl_uint *index,
-                            tt_error *err)
+static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_tile_plan *plan)
 {
-    const tt_plane *image_bias = args->per_image_bias != NULL ? args->per_image_bias : &args->in;
-    const tt_plane *residual = args->residual != NULL ? args->residual : &args->in;
-    const tt_matrix *matrix = args->matrix;
-    tt_status status = tt_tile_set_plane(kernels, kernel, index, &args->in, true, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, index, sizeof(cl_mem), &matrix->values.mem, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, index, sizeof(cl_mem), &matrix->bias.mem, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, image_bias, false, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, residual, false, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, &args->out, false, err);
-    return status;
-}
-
-static tt_status set_arguments(const tt_kernels *kernels, const tt_conv3x3_args *args, const tt_tile_plan *plan,
-                               cl_kernel kernel, tt_error *err)
-{
-    cl_uint index = 0;
     const tt_plane *in = &args->in, *out = &args->out;
-    tt_status status = set_planes(kernels, args, kernel, &index, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, out->width, out->height, (uint32_t)tt_plane_positions(out),
-                                   tt_plane_slices(out), err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, in->width, in->height, tt_plane_slices(in),
-                                   (args->matrix->n_out + 31) / 32, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, args->per_image_bias != NULL, args->residual != NULL,
-                                   (uint32_t)args->activation, (uint32_t)args->mode, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, plan->tiles, plan->panels, plan->block_slices, 0, err);
-    return status;
+    const tt_matrix *matrix = args->matrix;
+    tt_launcher_plane(launcher, in, true);
+    tt_launcher_buffer(launcher, matrix->values.mem);
+    tt_launcher_buffer(launcher, matrix->bias.mem);
+    tt_launcher_plane(launcher, args->per_image_bias != NULL ? args->per_image_bias : in, false);
+    tt_launcher_plane(launcher, args->residual != NULL ? args->residual : in, false);
+    tt_launcher_plane(launcher, out, false);
+    tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
+    tt_launcher_uint4(launcher, in->width, in->height, tt_plane_slices(in), (matrix->n_out + 31) / 32);
+    tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
+                      (uint32_t)args->mode);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
 }
 
-static void count_work(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_launch *launch)
+static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args)
 {
-    const tt_matrix *matrix = args->matrix;
-    launch->flops = 18.0 * (double)tt_plane_positions(&args->out) * matrix->n_in * matrix->n_out;
-    launch->bytes = tt_tile_plane_bytes(kernels, &args->in) + tt_tile_plane_bytes(kernels, &args->out) +
-                    (double)matrix->values.n_bytes;
+    double bytes = tt_launch_plane_bytes(kernels, &args->in) + tt_launch_plane_bytes(kernels, &args->out) +
+                   (double)args->matrix->values.n_bytes;
     if (args->residual != NULL)
-        launch->bytes += tt_tile_plane_bytes(kernels, args->residual);
+        bytes += tt_launch_plane_bytes(kernels, args->residual);
+    return bytes;
 }
 
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
                             tt_error *err)
 {
     tt_tile_plan plan;
-    cl_kernel kernel = NULL;
+    size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, tt_plane_positions(&args->out), &plan, err);
-    if (status == TT_OK)
-        status = tt_kernels_make(kernels, "conv3x3.cl", plan.options, "conv3x3", &kernel, err);
+        status = tt_tile_make_plan(kernels, args->matrix, n_positions, &plan, err);
     if (status != TT_OK)
         return status;
-    status = set_arguments(kernels, args, &plan, kernel, err);
-    if (status != TT_OK) {
-        (void)tt_device_cl(kernels->device)->release_kernel(kernel);
-        return status;
-    }
-    tt_launch launch = {.stem = "conv3x3",
-                        .kernel = kernel,
-                        .n_dims = 2,
-                        .global = {plan.global[0], plan.global[1], 1},
-                        .local = {plan.local[0], plan.local[1], 1}};
-    count_work(kernels, args, &launch);
-    return tt_recorder_add(recorder, &launch, err);
+    tt_launcher launcher = tt_launcher_begin(kernels, "conv3x3.cl", plan.options, "conv3x3", err);
+    set_arguments(&launcher, args, &plan);
+    double flops = 18.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
+    return tt_tile_record(&launcher, &plan, "conv3x3", flops, count_bytes(kernels, args), recorder);
 }

@@ -2,7 +2,6 @@
 #include "cl-kernels/launch.h"
 
 #include "base/checked.h"
-#include "cl-kernels/tile.h"
 
 /* Positions of a CPU work item, lanes of a GPU work-group. */
 enum { CPU_SEGMENT = 1024, GPU_LANES = 32 };
@@ -22,9 +21,18 @@ static void set(tt_launcher *launcher, size_t n_bytes, const void *value)
             tt_kernels_set(launcher->kernels, launcher->kernel, &launcher->index, n_bytes, value, launcher->err);
 }
 
+/* Unit of the first inner position (or of the border's corner) in the first slice; units of a row, an image, a slice.
+ */
+static cl_uint4 geometry_of(const tt_plane *plane, bool at_corner)
+{
+    uint32_t row = plane->width + 2 * plane->border, image = row * (plane->height + 2 * plane->border);
+    uint32_t inset = at_corner ? 0 : plane->border * (row + 1);
+    return (cl_uint4){{plane->offset + inset, row, image, image * plane->batch}};
+}
+
 void tt_launcher_plane(tt_launcher *launcher, const tt_plane *plane, bool at_corner)
 {
-    cl_uint4 geometry = tt_tile_geometry(plane, at_corner);
+    cl_uint4 geometry = geometry_of(plane, at_corner);
     set(launcher, sizeof(plane->mem), &plane->mem);
     set(launcher, sizeof(geometry), &geometry);
 }
@@ -78,7 +86,8 @@ tt_status tt_launcher_record(tt_launcher *launcher, const tt_launch *launch, tt_
 
 double tt_launch_plane_bytes(const tt_kernels *kernels, const tt_plane *plane)
 {
-    return tt_tile_plane_bytes(kernels, plane);
+    double units = (double)tt_plane_slices(plane) * (double)tt_plane_positions(plane);
+    return units * (kernels->storage == TT_STORAGE_F16 ? 8 : 16);
 }
 
 size_t tt_ceil_div(size_t value, size_t step)

@@ -17,7 +17,8 @@ typedef struct tt_launcher {
 tt_launcher tt_launcher_begin(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
                               tt_error *err);
 
-/* A plane as two arguments, its buffer and the geometry of tt_tile_geometry. */
+/* A plane as two arguments: its buffer, and its geometry for place.clh as a uint4 - unit of the first inner position
+ * (of the border's corner with at_corner) in the first slice, units of a row, of an image and of a slice. */
 void tt_launcher_plane(tt_launcher *launcher, const tt_plane *plane, bool at_corner);
 
 /* One argument each. */

@@ -38,82 +38,46 @@ static tt_status check(const tt_linear_args *args, tt_error *err)
     return TT_OK;
 }
 
-static tt_status set_planes(const tt_kernels *kernels, const tt_linear_args *args, cl_kernel kernel, cl_uint *index,
-                            tt_error *err)
+static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, const tt_tile_plan *plan)
 {
-    const tt_plane *in2 = args->in2 != NULL ? args->in2 : &args->in;
-    const tt_plane *residual = args->residual != NULL ? args->residual : &args->in;
-    const tt_matrix *matrix = args->matrix;
-    tt_status status = tt_tile_set_plane(kernels, kernel, index, &args->in, false, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, in2, false, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, index, sizeof(cl_mem), &matrix->values.mem, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, index, sizeof(cl_mem), &matrix->bias.mem, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, residual, false, err);
-    if (status == TT_OK)
-        status = tt_tile_set_plane(kernels, kernel, index, &args->out, false, err);
-    return status;
-}
-
-static tt_status set_arguments(const tt_kernels *kernels, const tt_linear_args *args, const tt_tile_plan *plan,
-                               cl_kernel kernel, tt_error *err)
-{
-    cl_uint index = 0;
     const tt_plane *out = &args->out;
     const tt_matrix *matrix = args->matrix;
-    tt_status status = set_planes(kernels, args, kernel, &index, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, out->width, out->height, (uint32_t)tt_plane_positions(out),
-                                   tt_plane_slices(out), err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, tt_plane_slices(&args->in), tt_matrix_slices(matrix),
-                                   (matrix->n_out + 31) / 32, 0, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, args->residual != NULL, (uint32_t)args->activation,
-                                   matrix->is_geglu, 0, err);
-    if (status == TT_OK)
-        status = tt_tile_set_uint4(kernels, kernel, &index, plan->tiles, plan->panels, plan->block_slices, 0, err);
-    return status;
+    tt_launcher_plane(launcher, &args->in, false);
+    tt_launcher_plane(launcher, args->in2 != NULL ? args->in2 : &args->in, false);
+    tt_launcher_buffer(launcher, matrix->values.mem);
+    tt_launcher_buffer(launcher, matrix->bias.mem);
+    tt_launcher_plane(launcher, args->residual != NULL ? args->residual : &args->in, false);
+    tt_launcher_plane(launcher, out, false);
+    tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
+    tt_launcher_uint4(launcher, tt_plane_slices(&args->in), tt_matrix_slices(matrix), (matrix->n_out + 31) / 32, 0);
+    tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
 }
 
-static void count_work(const tt_kernels *kernels, const tt_linear_args *args, tt_launch *launch)
+static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
 {
-    const tt_matrix *matrix = args->matrix;
-    launch->flops = 2.0 * (double)tt_plane_positions(&args->out) * matrix->n_in * matrix->n_out;
-    launch->bytes = tt_tile_plane_bytes(kernels, &args->in) + tt_tile_plane_bytes(kernels, &args->out) +
-                    (double)matrix->values.n_bytes;
+    double bytes = tt_launch_plane_bytes(kernels, &args->in) + tt_launch_plane_bytes(kernels, &args->out) +
+                   (double)args->matrix->values.n_bytes;
     if (args->in2 != NULL)
-        launch->bytes += tt_tile_plane_bytes(kernels, args->in2);
+        bytes += tt_launch_plane_bytes(kernels, args->in2);
     if (args->residual != NULL)
-        launch->bytes += tt_tile_plane_bytes(kernels, args->residual);
+        bytes += tt_launch_plane_bytes(kernels, args->residual);
+    return bytes;
 }
 
 tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args, tt_recorder *recorder, tt_error *err)
 {
     tt_tile_plan plan;
-    cl_kernel kernel = NULL;
+    size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, tt_plane_positions(&args->out), &plan, err);
-    if (status == TT_OK)
-        status = tt_kernels_make(kernels, "linear.cl", plan.options, "linear", &kernel, err);
+        status = tt_tile_make_plan(kernels, args->matrix, n_positions, &plan, err);
     if (status != TT_OK)
         return status;
-    status = set_arguments(kernels, args, &plan, kernel, err);
-    if (status != TT_OK) {
-        (void)tt_device_cl(kernels->device)->release_kernel(kernel);
-        return status;
-    }
-    tt_launch launch = {.stem = "linear",
-                        .kernel = kernel,
-                        .n_dims = 2,
-                        .global = {plan.global[0], plan.global[1], 1},
-                        .local = {plan.local[0], plan.local[1], 1}};
-    count_work(kernels, args, &launch);
-    return tt_recorder_add(recorder, &launch, err);
+    tt_launcher launcher = tt_launcher_begin(kernels, "linear.cl", plan.options, "linear", err);
+    set_arguments(&launcher, args, &plan);
+    double flops = 2.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
+    return tt_tile_record(&launcher, &plan, "linear", flops, count_bytes(kernels, args), recorder);
 }

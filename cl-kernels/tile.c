@@ -17,31 +17,13 @@ uint32_t tt_matrix_slices(const tt_matrix *matrix)
     return (matrix->split + 3) / 4 + (matrix->n_in - matrix->split + 3) / 4;
 }
 
-/* True when the device has registers of 16 floats. */
-static tt_status has_wide_registers(const tt_kernels *kernels, bool *is_wide, tt_error *err)
-{
-    cl_uint width = 0;
-    cl_int code = tt_device_cl(kernels->device)
-                      ->get_device_info(tt_device_id(kernels->device), CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
-                                        sizeof(width), &width, NULL);
-    if (code != CL_SUCCESS)
-        return tt_device_fail(kernels->device, err, code, "clGetDeviceInfo for the native vector width");
-    *is_wide = width >= 16;
-    return TT_OK;
-}
-
-static size_t ceil_div(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* Estimated time of a cut relative to a perfect one, fitted to measurements. Copying the inputs is shared by the panels
  * of an item; fetching the weights ahead is shared by its tiles, and fewer than five do not hide it; work items come in
  * rounds of one for each compute unit, and few rounds mean waiting at the end. */
 static double estimate(size_t n_tiles, size_t n_panels, uint32_t tiles, uint32_t panels, uint32_t n_units)
 {
-    size_t items = ceil_div(n_tiles, tiles) * ceil_div(n_panels, panels);
-    double rounds = (double)ceil_div(items, n_units), fewest = (double)items / n_units;
+    size_t items = tt_ceil_div(n_tiles, tiles) * tt_ceil_div(n_panels, panels);
+    double rounds = (double)tt_ceil_div(items, n_units), fewest = (double)items / n_units;
     return (1.0 + 0.4 / panels + 4.0 / (tiles * tiles)) * (rounds + 0.25) / fewest;
 }
 
@@ -64,7 +46,7 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, 
                             tt_error *err)
 {
     bool is_wide = false;
-    tt_status status = has_wide_registers(kernels, &is_wide, err);
+    tt_status status = tt_launch_wide_registers(kernels, &is_wide, err);
     if (status != TT_OK)
         return status;
     uint32_t positions = is_wide ? WIDE_POSITIONS : NARROW_POSITIONS;
@@ -72,12 +54,12 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, 
                    "-DTT_WEIGHT_HALF=%d -DTILE_POSITIONS=%u -DTILE_WIDE=%d -DTILE_BLOCK_ROWS=%d -DTILE_MAX_TILES=%d "
                    "-DTILE_MAX_SUMS=%d",
                    matrix->is_half, positions, is_wide, BLOCK_ROWS, MAX_TILES, MAX_SUMS);
-    size_t n_tiles = ceil_div(n_positions, positions), n_panels = ceil_div(matrix->n_out, 32);
+    size_t n_tiles = tt_ceil_div(n_positions, positions), n_panels = tt_ceil_div(matrix->n_out, 32);
     choose_cut(n_tiles, n_panels, tt_device_caps(kernels->device)->n_compute_units, plan);
-    size_t slices = tt_matrix_slices(matrix), n_blocks = ceil_div(slices, BLOCK_ROWS / matrix->n_taps);
-    plan->block_slices = (uint32_t)ceil_div(slices, n_blocks);
-    plan->global[0] = ceil_div(n_tiles, plan->tiles);
-    plan->global[1] = ceil_div(n_panels, plan->panels);
+    size_t slices = tt_matrix_slices(matrix), n_blocks = tt_ceil_div(slices, BLOCK_ROWS / matrix->n_taps);
+    plan->block_slices = (uint32_t)tt_ceil_div(slices, n_blocks);
+    plan->global[0] = tt_ceil_div(n_tiles, plan->tiles);
+    plan->global[1] = tt_ceil_div(n_panels, plan->panels);
     plan->local[0] = plan->local[1] = 1;
     return TT_OK;
 }
@@ -89,39 +71,21 @@ tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, 
     if (kernels->family == TT_FAMILY_CPU_TILE)
         return plan_tiles(kernels, matrix, n_positions, plan, err);
     (void)snprintf(plan->options, sizeof(plan->options), "-DTT_WEIGHT_HALF=%d", matrix->is_half);
-    plan->global[0] = ceil_div(ceil_div(n_positions, PLAIN_POSITIONS), PLAIN_LANES) * PLAIN_LANES;
-    plan->global[1] = ceil_div(matrix->n_out, 32) * PLAIN_PARTS;
+    plan->global[0] = tt_ceil_div(tt_ceil_div(n_positions, PLAIN_POSITIONS), PLAIN_LANES) * PLAIN_LANES;
+    plan->global[1] = tt_ceil_div(matrix->n_out, 32) * PLAIN_PARTS;
     plan->local[0] = PLAIN_LANES;
     plan->local[1] = 1;
     return TT_OK;
 }
 
-cl_uint4 tt_tile_geometry(const tt_plane *plane, bool at_corner)
+tt_status tt_tile_record(tt_launcher *launcher, const tt_tile_plan *plan, const char *stem, double flops, double bytes,
+                         tt_recorder *recorder)
 {
-    uint32_t row = plane->width + 2 * plane->border, image = row * (plane->height + 2 * plane->border);
-    uint32_t inset = at_corner ? 0 : plane->border * (row + 1);
-    return (cl_uint4){{plane->offset + inset, row, image, image * plane->batch}};
-}
-
-tt_status tt_tile_set_plane(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, const tt_plane *plane,
-                            bool at_corner, tt_error *err)
-{
-    cl_uint4 geometry = tt_tile_geometry(plane, at_corner);
-    tt_status status = tt_kernels_set(kernels, kernel, index, sizeof(plane->mem), &plane->mem, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, index, sizeof(geometry), &geometry, err);
-    return status;
-}
-
-tt_status tt_tile_set_uint4(const tt_kernels *kernels, cl_kernel kernel, cl_uint *index, uint32_t a, uint32_t b,
-                            uint32_t c, uint32_t d, tt_error *err)
-{
-    cl_uint4 value = {{a, b, c, d}};
-    return tt_kernels_set(kernels, kernel, index, sizeof(value), &value, err);
-}
-
-double tt_tile_plane_bytes(const tt_kernels *kernels, const tt_plane *plane)
-{
-    double units = (double)tt_plane_slices(plane) * (double)tt_plane_positions(plane);
-    return units * (kernels->storage == TT_STORAGE_F16 ? 8 : 16);
+    tt_launch launch = {.stem = stem,
+                        .n_dims = 2,
+                        .global = {plan->global[0], plan->global[1], 1},
+                        .local = {plan->local[0], plan->local[1], 1},
+                        .flops = flops,
+                        .bytes = bytes};
+    return tt_launcher_record(launcher, &launch, recorder);
 }

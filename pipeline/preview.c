@@ -1,6 +1,7 @@
 /* preview.c - latent to RGB by a linear map fitted to the decoder. */
 #include "pipeline/preview.h"
 #include "base/rng.h"
+#include "base/solve.h"
 #include "pipeline/denoise.h"
 
 #include <math.h>
@@ -41,36 +42,6 @@ static double mean_colour(const float *image, uint32_t factor, uint32_t channel,
     return sum / ((double)factor * factor);
 }
 
-/* Solves the n x n system a x = b in place by Gaussian elimination with pivots; a small ridge keeps it regular. */
-static void solve(double a[MAX_TERMS][MAX_TERMS], double *b, uint32_t n)
-{
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t best = k;
-        for (uint32_t i = k + 1; i < n; i++)
-            if (fabs(a[i][k]) > fabs(a[best][k]))
-                best = i;
-        for (uint32_t j = 0; j < n; j++) {
-            double t = a[k][j];
-            a[k][j] = a[best][j];
-            a[best][j] = t;
-        }
-        double t = b[k];
-        b[k] = b[best];
-        b[best] = t;
-        for (uint32_t i = k + 1; i < n; i++) {
-            double f = a[i][k] / a[k][k];
-            for (uint32_t j = k; j < n; j++)
-                a[i][j] -= f * a[k][j];
-            b[i] -= f * b[k];
-        }
-    }
-    for (uint32_t k = n; k-- > 0;) {
-        for (uint32_t j = k + 1; j < n; j++)
-            b[k] -= a[k][j] * b[j];
-        b[k] /= a[k][k];
-    }
-}
-
 /* Least squares for one colour channel: terms are the latent channels and a constant. */
 static void fit_channel(const float *latent, const float *image, uint32_t channels, uint32_t factor, uint32_t channel,
                         float *coefficients)
@@ -92,7 +63,7 @@ static void fit_channel(const float *latent, const float *image, uint32_t channe
         }
     for (uint32_t i = 0; i < n; i++)
         a[i][i] += ridge;
-    solve(a, b, n);
+    tt_solve(&a[0][0], MAX_TERMS, b, n);
     for (uint32_t i = 0; i < n; i++)
         coefficients[i] = (float)b[i];
 }

@@ -1,5 +1,6 @@
 /* unipc.c - the unified predictor-corrector (arXiv 2302.04867): each model output first corrects the sample it was
  * computed from, then predicts the next one. */
+#include "base/solve.h"
 #include "scheduler/sampler.h"
 
 #include <math.h>
@@ -18,33 +19,6 @@ static tt_status prepare(tt_scheduler *s, tt_error *err)
         last = s->config.sigma_schedule == TT_SIGMAS_DEFAULT ? (double)s->train_sigmas[0] : levels.sigmas[levels.n - 1];
     status = tt_store_levels(s, &levels, TT_LAYOUT_PLAIN, last, err);
     return status == TT_OK ? tt_check_levels_differ(s, err) : status;
-}
-
-/* Solves the n x n system a * x = b by elimination with pivots; a and b are overwritten, b becomes x. */
-static void solve(double a[MAX_ORDER][MAX_ORDER], double *b, uint32_t n)
-{
-    for (uint32_t column = 0; column < n; column++) {
-        uint32_t pivot = column;
-        for (uint32_t row = column + 1; row < n; row++)
-            if (fabs(a[row][column]) > fabs(a[pivot][column]))
-                pivot = row;
-        for (uint32_t k = 0; k < n; k++) {
-            double held = a[column][k];
-            a[column][k] = a[pivot][k];
-            a[pivot][k] = held;
-        }
-        double held = b[column];
-        b[column] = b[pivot];
-        b[pivot] = held;
-        for (uint32_t row = 0; row < n; row++) {
-            double factor = row == column ? 0.0 : a[row][column] / a[column][column];
-            for (uint32_t k = column; k < n; k++)
-                a[row][k] -= factor * a[column][k];
-            b[row] -= factor * b[column];
-        }
-    }
-    for (uint32_t row = 0; row < n; row++)
-        b[row] /= a[row][row];
 }
 
 /* A step from level `from` to `to` whose outputs were made at `from` and the levels before it. */
@@ -82,7 +56,7 @@ static void solve_weights(const span *p, const double *points, uint32_t n, doubl
         factorial *= (double)(row + 2);
         phi = phi / p->hh - 1.0 / factorial;
     }
-    solve(matrix, weights, n);
+    tt_solve(&matrix[0][0], MAX_ORDER, weights, n);
 }
 
 /* x = sample * start - scale * (grown * m0 + b_h * (sum of rho_k (m_k - m0) / r_k + rho_new (m_new - m0))) */

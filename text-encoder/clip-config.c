@@ -1,5 +1,6 @@
 /* clip-config.c - the architecture of a CLIP text model, and names in single-file checkpoints. */
 #include "base/json.h"
+#include "model-file/rename.h"
 #include "text-encoder/clip.h"
 
 #include <stdio.h>
@@ -85,10 +86,6 @@ tt_status tt_clip_config_parse(const char *json, const char *what, tt_clip_confi
 
 /* ---- single-file checkpoints */
 
-typedef struct tt_rename {
-    const char *canonical, *open_clip;
-} tt_rename;
-
 static const tt_rename top_names[] = {
     {"text_model.embeddings.token_embedding.weight", "token_embedding.weight"},
     {"text_model.embeddings.position_embedding.weight", "positional_embedding"},
@@ -123,7 +120,7 @@ bool tt_clip_open_clip_name(const void *layout, const char *canonical, tt_tensor
     *place = (tt_tensor_place){.n_slices = 1};
     for (size_t i = 0; i < sizeof top_names / sizeof *top_names; i++)
         if (strcmp(canonical, top_names[i].canonical) == 0) {
-            snprintf(place->name, sizeof place->name, "%s", top_names[i].open_clip);
+            snprintf(place->name, sizeof place->name, "%s", top_names[i].stored);
             return true;
         }
     if (strcmp(canonical, "text_projection.weight") == 0) {
@@ -138,15 +135,9 @@ bool tt_clip_open_clip_name(const void *layout, const char *canonical, tt_tensor
     const char *rest = canonical + n;
     if (fused_name(layer, rest, place))
         return true;
-    for (size_t i = 0; i < sizeof layer_names / sizeof *layer_names; i++) {
-        size_t length = strlen(layer_names[i].canonical);
-        if (strncmp(rest, layer_names[i].canonical, length) != 0)
-            continue;
-        snprintf(place->name, sizeof place->name, "transformer.resblocks.%u.%s%s", layer, layer_names[i].open_clip,
-                 rest + length);
-        return true;
-    }
-    return false;
+    char stem[64];
+    snprintf(stem, sizeof stem, "transformer.resblocks.%u.", layer);
+    return tt_rename_begin(layer_names, sizeof layer_names / sizeof *layer_names, stem, rest, place);
 }
 
 bool tt_clip_short_name(const void *layout, const char *canonical, tt_tensor_place *place)
@@ -155,8 +146,7 @@ bool tt_clip_short_name(const void *layout, const char *canonical, tt_tensor_pla
     const char prefix[] = "text_model.";
     bool prefixed = strncmp(canonical, prefix, sizeof prefix - 1) == 0;
     *place = (tt_tensor_place){.n_slices = 1};
-    int n = snprintf(place->name, sizeof place->name, "%s", prefixed ? canonical + sizeof prefix - 1 : canonical);
-    return n > 0 && (size_t)n < sizeof place->name;
+    return tt_rename_keep("", prefixed ? canonical + sizeof prefix - 1 : canonical, place);
 }
 
 /* Names by which each layout's architecture is read. */

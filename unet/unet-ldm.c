@@ -1,13 +1,9 @@
 /* unet-ldm.c - single-file (LDM) checkpoints: names of the UNet's tensors, and its architecture from their shapes. */
+#include "model-file/rename.h"
 #include "unet/unet-config.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* A renamed piece of a tensor name. */
-typedef struct tt_rename {
-    const char *canonical, *ldm;
-} tt_rename;
 
 static const tt_rename top_names[] = {
     {"time_embedding.linear_1.", "time_embed.0."},
@@ -25,26 +21,12 @@ static const tt_rename resnet_names[] = {
     {"norm2.", "out_layers.0."}, {"conv2.", "out_layers.3."}, {"conv_shortcut.", "skip_connection."},
 };
 
-/* If name begins with a known piece, writes stem + its replacement + the rest. */
-static bool rename_piece(const tt_rename *table, size_t n, const char *stem, const char *name, tt_tensor_place *place)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t length = strlen(table[i].canonical);
-        if (strncmp(name, table[i].canonical, length) != 0)
-            continue;
-        int written = snprintf(place->name, sizeof place->name, "%s%s%s", stem, table[i].ldm, name + length);
-        return written > 0 && (size_t)written < sizeof place->name;
-    }
-    return false;
-}
-
 /* Name of a part of one LDM block: `rest` is "resnets.J.TAIL" or "attentions.J.TAIL", already without its index. */
 static bool rename_part(const char *stem, bool is_resnet, const char *tail, tt_tensor_place *place)
 {
     if (is_resnet)
-        return rename_piece(resnet_names, sizeof resnet_names / sizeof *resnet_names, stem, tail, place);
-    int written = snprintf(place->name, sizeof place->name, "%s%s", stem, tail);
-    return written > 0 && (size_t)written < sizeof place->name;
+        return tt_rename_begin(resnet_names, sizeof resnet_names / sizeof *resnet_names, stem, tail, place);
+    return tt_rename_keep(stem, tail, place);
 }
 
 static bool down_name(const tt_unet_config *c, const char *name, tt_tensor_place *place)
@@ -111,7 +93,7 @@ bool tt_unet_ldm_name(const void *layout, const char *canonical, tt_tensor_place
         return up_name(c, canonical, place);
     if (strncmp(canonical, "mid_block.", 10) == 0)
         return mid_name(canonical, place);
-    return rename_piece(top_names, sizeof top_names / sizeof *top_names, "", canonical, place);
+    return tt_rename_begin(top_names, sizeof top_names / sizeof *top_names, "", canonical, place);
 }
 
 /* ---- architecture */

@@ -1,12 +1,9 @@
 /* vae-names.c - names of VAE tensors in other layouts, and architectures from tensors. */
+#include "model-file/rename.h"
 #include "vae/vae.h"
 
 #include <stdio.h>
 #include <string.h>
-
-typedef struct tt_rename {
-    const char *canonical, *other;
-} tt_rename;
 
 static const tt_rename attention_names[] = {
     {"group_norm.", "norm."}, {"to_q.", "q."}, {"to_k.", "k."}, {"to_v.", "v."}, {"to_out.0.", "proj_out."},
@@ -19,35 +16,23 @@ static const tt_rename old_attention_names[] = {
     {"to_out.0.", "proj_attn."},
 };
 
-static bool write_name(tt_tensor_place *place, const char *stem, const char *tail)
-{
-    int n = snprintf(place->name, sizeof place->name, "%s%s", stem, tail);
-    return n > 0 && (size_t)n < sizeof place->name;
-}
+static const tt_rename resnet_names[] = {{"conv_shortcut.", "nin_shortcut."}};
 
-static bool rename_attention(const tt_rename *table, size_t n, const char *stem, const char *tail,
-                             tt_tensor_place *place)
+enum {
+    N_ATTENTION_NAMES = sizeof attention_names / sizeof *attention_names,
+    N_OLD_ATTENTION_NAMES = sizeof old_attention_names / sizeof *old_attention_names
+};
+
+/* Renames what the table knows and keeps the rest. */
+static bool rename_or_keep(const tt_rename *table, size_t n, const char *stem, const char *tail, tt_tensor_place *place)
 {
-    char name[TT_MAX_NAME];
-    for (size_t i = 0; i < n; i++) {
-        size_t length = strlen(table[i].canonical);
-        if (strncmp(tail, table[i].canonical, length) != 0)
-            continue;
-        snprintf(name, sizeof name, "%s%s", table[i].other, tail + length);
-        return write_name(place, stem, name);
-    }
-    return write_name(place, stem, tail);
+    return tt_rename_begin(table, n, stem, tail, place) || tt_rename_keep(stem, tail, place);
 }
 
 /* Tail of a residual block: only the shortcut is named differently. */
 static bool rename_resnet(const char *stem, const char *tail, tt_tensor_place *place)
 {
-    const char shortcut[] = "conv_shortcut.";
-    char name[TT_MAX_NAME];
-    if (strncmp(tail, shortcut, sizeof shortcut - 1) != 0)
-        return write_name(place, stem, tail);
-    snprintf(name, sizeof name, "nin_shortcut.%s", tail + sizeof shortcut - 1);
-    return write_name(place, stem, name);
+    return rename_or_keep(resnet_names, 1, stem, tail, place);
 }
 
 /* Names after "encoder." or "decoder."; half is that prefix. */
@@ -62,7 +47,7 @@ static bool half_name(const tt_vae_config *c, const char *half, const char *rest
     }
     if (sscanf(rest, "down_blocks.%u.downsamplers.0.%n", &block, &n) == 1 && n > 0) {
         snprintf(stem, sizeof stem, "%sdown.%u.downsample.", half, block);
-        return write_name(place, stem, rest + n);
+        return tt_rename_keep(stem, rest + n, place);
     }
     if (sscanf(rest, "up_blocks.%u.resnets.%u.%n", &block, &part, &n) == 2 && n > 0 && block < c->n_decoder_blocks) {
         snprintf(stem, sizeof stem, "%sup.%u.block.%u.", half, c->n_decoder_blocks - 1 - block, part);
@@ -70,7 +55,7 @@ static bool half_name(const tt_vae_config *c, const char *half, const char *rest
     }
     if (sscanf(rest, "up_blocks.%u.upsamplers.0.%n", &block, &n) == 1 && n > 0 && block < c->n_decoder_blocks) {
         snprintf(stem, sizeof stem, "%sup.%u.upsample.", half, c->n_decoder_blocks - 1 - block);
-        return write_name(place, stem, rest + n);
+        return tt_rename_keep(stem, rest + n, place);
     }
     if (sscanf(rest, "mid_block.resnets.%u.%n", &part, &n) == 1 && n > 0) {
         snprintf(stem, sizeof stem, "%smid.block_%u.", half, part + 1);
@@ -78,14 +63,13 @@ static bool half_name(const tt_vae_config *c, const char *half, const char *rest
     }
     if (sscanf(rest, "mid_block.attentions.%u.%n", &part, &n) == 1 && n > 0) {
         snprintf(stem, sizeof stem, "%smid.attn_%u.", half, part + 1);
-        return rename_attention(attention_names, sizeof attention_names / sizeof *attention_names, stem, rest + n,
-                                place);
+        return rename_or_keep(attention_names, N_ATTENTION_NAMES, stem, rest + n, place);
     }
     if (strncmp(rest, "conv_norm_out.", 14) == 0) {
         snprintf(stem, sizeof stem, "%snorm_out.", half);
-        return write_name(place, stem, rest + 14);
+        return tt_rename_keep(stem, rest + 14, place);
     }
-    return write_name(place, half, rest);
+    return tt_rename_keep(half, rest, place);
 }
 
 bool tt_vae_ldm_name(const void *layout, const char *canonical, tt_tensor_place *place)
@@ -95,7 +79,7 @@ bool tt_vae_ldm_name(const void *layout, const char *canonical, tt_tensor_place 
         return half_name(layout, "encoder.", canonical + 8, place);
     if (strncmp(canonical, "decoder.", 8) == 0)
         return half_name(layout, "decoder.", canonical + 8, place);
-    return write_name(place, "", canonical);
+    return tt_rename_keep("", canonical, place);
 }
 
 bool tt_vae_old_attention_name(const void *layout, const char *canonical, tt_tensor_place *place)
@@ -104,12 +88,11 @@ bool tt_vae_old_attention_name(const void *layout, const char *canonical, tt_ten
     *place = (tt_tensor_place){.n_slices = 1};
     const char *attention = strstr(canonical, ".attentions.0.");
     if (!attention)
-        return write_name(place, "", canonical);
+        return tt_rename_keep("", canonical, place);
     char stem[TT_MAX_NAME];
     size_t length = (size_t)(attention - canonical) + strlen(".attentions.0.");
     snprintf(stem, sizeof stem, "%.*s", (int)length, canonical);
-    return rename_attention(old_attention_names, sizeof old_attention_names / sizeof *old_attention_names, stem,
-                            canonical + length, place);
+    return rename_or_keep(old_attention_names, N_OLD_ATTENTION_NAMES, stem, canonical + length, place);
 }
 
 bool tt_vae_taesd_name(const void *layout, const char *canonical, tt_tensor_place *place)
@@ -123,7 +106,7 @@ bool tt_vae_taesd_name(const void *layout, const char *canonical, tt_tensor_plac
     char stem[16];
     /* The original decoder counts its clamp as layer 0. */
     snprintf(stem, sizeof stem, "%u", is_decoder ? layer + 1 : layer);
-    return write_name(place, stem, canonical + n);
+    return tt_rename_keep(stem, canonical + n, place);
 }
 
 /* ---- architectures from tensors */

@@ -1,6 +1,6 @@
 /* test_scheduler.c - what every sampler must do whatever its coefficients are: with a model that knows the clean
  * sample, each ends there, in any parametrisation and from any start. */
-#include "scheduler/scheduler.h"
+#include "tests/support/test-scheduler.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -11,41 +11,13 @@
 
 #include <cmocka.h>
 
-enum { N = 8 };
+enum { N = TEST_SAMPLE };
 
 /* SD1.5's scheduler_config.json, but for set_alpha_to_one, which lets DDIM and PNDM end at the clean sample. */
 static const char sd15[] = "{\"_class_name\": \"PNDMScheduler\", \"beta_end\": 0.012, \"beta_schedule\": "
                            "\"scaled_linear\", \"beta_start\": 0.00085, \"clip_sample\": false, "
                            "\"num_train_timesteps\": 1000, \"set_alpha_to_one\": true, \"skip_prk_steps\": true, "
                            "\"steps_offset\": 1, \"trained_betas\": null}";
-
-static tt_scheduler_config *parse(const char *json)
-{
-    tt_error err = {0};
-    tt_scheduler_config *config = NULL;
-    if (tt_scheduler_config_parse(json, strlen(json), &config, &err) != TT_OK)
-        fail_msg("%s: %s", json, err.text);
-    return config;
-}
-
-static tt_scheduler_config *derive(const char *sampler, const char *schedule)
-{
-    tt_error err = {0};
-    tt_scheduler_config *base = parse(sd15), *config = NULL;
-    if (tt_scheduler_config_derive(base, sampler, schedule, &config, &err) != TT_OK)
-        fail_msg("%s, %s: %s", sampler, schedule, err.text);
-    tt_scheduler_config_free(base);
-    return config;
-}
-
-static tt_scheduler *create(const tt_scheduler_config *config, uint32_t n_steps, float strength, float eta)
-{
-    tt_error err = {0};
-    tt_scheduler *scheduler = NULL;
-    if (tt_scheduler_create(config, n_steps, strength, eta, N, &scheduler, &err) != TT_OK)
-        fail_msg("%s, %u steps: %s", tt_scheduler_config_class(config), (unsigned)n_steps, err.text);
-    return scheduler;
-}
 
 static const float clean[N] = {0.0f, 1.0f, -1.0f, 0.5f, -0.25f, 2.0f, -1.5f, 0.125f};
 static const float start[N] = {0.3f, -1.2f, 0.7f, 0.1f, 1.9f, -0.4f, -0.8f, 0.05f};
@@ -116,9 +88,9 @@ static void test_every_sampler_finds_the_clean_sample(void **state)
     static const uint32_t steps[] = {1, 2, 7, 20, 50};
     size_t n_names = 0;
     for (const char *name; (name = tt_scheduler_sampler_name(n_names)) != NULL; n_names++) {
-        tt_scheduler_config *config = derive(name, NULL);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, name, NULL);
         for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
-            tt_scheduler *scheduler = create(config, steps[k], 1.0f, 0.5f);
+            tt_scheduler *scheduler = test_scheduler_create(config, steps[k], 1.0f, 0.5f);
             float x[N];
             for (size_t i = 0; i < N; i++)
                 x[i] = start[i] * tt_scheduler_init_noise_sigma(scheduler);
@@ -136,7 +108,7 @@ static void test_every_sampler_finds_the_clean_sample(void **state)
 static void test_every_schedule_that_fits_runs(void **state)
 {
     (void)state;
-    tt_scheduler_config *base = parse(sd15);
+    tt_scheduler_config *base = test_scheduler_parse(sd15);
     size_t n_run = 0;
     for (size_t i = 0; tt_scheduler_sampler_name(i) != NULL; i++)
         for (size_t k = 0; k < N_SCHEDULES; k++) {
@@ -149,7 +121,7 @@ static void test_every_schedule_that_fits_runs(void **state)
                 assert_non_null(strstr(err.text, "has no schedule"));
                 continue;
             }
-            tt_scheduler *scheduler = create(config, 12, 1.0f, 0.0f);
+            tt_scheduler *scheduler = test_scheduler_create(config, 12, 1.0f, 0.0f);
             float x[N];
             for (size_t j = 0; j < N; j++)
                 x[j] = start[j] * tt_scheduler_init_noise_sigma(scheduler);
@@ -177,7 +149,7 @@ static void test_predictions_agree(void **state)
             continue;
         float results[3][N];
         bool made[3] = {false};
-        tt_scheduler_config *config = derive(name, NULL);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, name, NULL);
         for (int prediction = 0; prediction < 3; prediction++) {
             tt_error err = {0};
             tt_scheduler *scheduler = NULL;
@@ -217,9 +189,9 @@ static void test_strength_starts_later(void **state)
         {"euler", 20, 0.999f, 19}, {"lcm", 4, 0.5f, 2},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        tt_scheduler_config *config = derive(cases[i].sampler, "default");
-        tt_scheduler *part = create(config, cases[i].n_steps, cases[i].strength, 0.0f);
-        tt_scheduler *whole = create(config, cases[i].n_steps, 1.0f, 0.0f);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, cases[i].sampler, "default");
+        tt_scheduler *part = test_scheduler_create(config, cases[i].n_steps, cases[i].strength, 0.0f);
+        tt_scheduler *whole = test_scheduler_create(config, cases[i].n_steps, 1.0f, 0.0f);
         uint32_t n_calls = tt_scheduler_n_calls(part), skipped = tt_scheduler_n_calls(whole) - n_calls;
         assert_int_equal(n_calls, cases[i].n_calls);
         for (uint32_t call = 0; call < n_calls; call++)
@@ -238,8 +210,8 @@ static void test_strength_ends_clean(void **state)
         const char *name = tt_scheduler_sampler_name(i);
         if (strcmp(name, "pndm") == 0)
             continue;
-        tt_scheduler_config *config = derive(name, NULL);
-        tt_scheduler *scheduler = create(config, 20, 0.55f, 0.5f);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, name, NULL);
+        tt_scheduler *scheduler = test_scheduler_create(config, 20, 0.55f, 0.5f);
         float x[N];
         tt_scheduler_add_noise(scheduler, 0, clean, start, x);
         run_perfect(scheduler, TT_PREDICT_EPSILON, x);
@@ -266,8 +238,8 @@ static void test_add_noise_levels(void **state)
     (void)state;
     static const char *const names[] = {"ddim", "euler", "dpm++2m"};
     for (size_t k = 0; k < 3; k++) {
-        tt_scheduler_config *config = derive(names[k], "leading");
-        tt_scheduler *scheduler = create(config, 10, 0.5f, 0.0f);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, names[k], "leading");
+        tt_scheduler *scheduler = test_scheduler_create(config, 10, 0.5f, 0.0f);
         double sigma = 0.0, data = 1.0;
         size_t n_sigmas = 0;
         const float *sigmas = tt_scheduler_sigmas(scheduler, &n_sigmas);
@@ -295,9 +267,9 @@ static void test_add_noise_levels(void **state)
 static void test_beta_schedule(void **state)
 {
     (void)state;
-    tt_scheduler_config *config = derive("euler", "beta");
+    tt_scheduler_config *config = test_scheduler_derive(sd15, "euler", "beta");
     assert_string_equal(tt_scheduler_config_schedule_name(config), "Beta");
-    tt_scheduler *scheduler = create(config, 5, 1.0f, 0.0f);
+    tt_scheduler *scheduler = test_scheduler_create(config, 5, 1.0f, 0.0f);
     size_t n = 0;
     const float *sigmas = tt_scheduler_sigmas(scheduler, &n);
     assert_int_equal(n, 6);
@@ -322,8 +294,8 @@ static void test_starting_levels(void **state)
                  {"lcm", NULL, 1.0},
                  {"heun", "trailing", 14.614647}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        tt_scheduler_config *config = derive(cases[i].sampler, cases[i].schedule);
-        tt_scheduler *scheduler = create(config, 20, 1.0f, 0.0f);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, cases[i].sampler, cases[i].schedule);
+        tt_scheduler *scheduler = test_scheduler_create(config, 20, 1.0f, 0.0f);
         assert_true(fabs((double)tt_scheduler_init_noise_sigma(scheduler) - cases[i].sigma) < 1e-5);
         tt_scheduler_destroy(scheduler);
         tt_scheduler_config_free(config);
@@ -335,8 +307,8 @@ static void test_steps_go_in_order_with_noise(void **state)
     (void)state;
     tt_error err = {0};
     float x[N] = {0}, output[N] = {0};
-    tt_scheduler_config *config = derive("euler_a", NULL);
-    tt_scheduler *scheduler = create(config, 3, 1.0f, 0.0f);
+    tt_scheduler_config *config = test_scheduler_derive(sd15, "euler_a", NULL);
+    tt_scheduler *scheduler = test_scheduler_create(config, 3, 1.0f, 0.0f);
     assert_true(tt_scheduler_needs_noise(scheduler, 2));
     assert_int_equal(tt_scheduler_step(scheduler, 1, output, draw, x, &err), TT_ERROR_ARGUMENT);
     assert_int_equal(tt_scheduler_step(scheduler, 0, output, NULL, x, &err), TT_ERROR_ARGUMENT);
@@ -351,9 +323,9 @@ static void test_steps_go_in_order_with_noise(void **state)
 static void test_trained_betas(void **state)
 {
     (void)state;
-    tt_scheduler_config *config = parse("{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, "
-                                        "\"trained_betas\": [0.1, 0.2, 0.3, 0.4]}");
-    tt_scheduler *scheduler = create(config, 4, 1.0f, 0.0f);
+    tt_scheduler_config *config = test_scheduler_parse("{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, "
+                                                       "\"trained_betas\": [0.1, 0.2, 0.3, 0.4]}");
+    tt_scheduler *scheduler = test_scheduler_create(config, 4, 1.0f, 0.0f);
     float out[N], zeros[N] = {0};
     assert_true(tt_scheduler_timestep(scheduler, 0) == 3.0);
     tt_scheduler_add_noise(scheduler, 3, clean, zeros, out);
@@ -400,8 +372,8 @@ static void test_every_form_finds_the_clean_sample(void **state)
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         char json[512];
         (void)snprintf(json, sizeof(json), "{\"_class_name\": %s}", forms[i]);
-        tt_scheduler_config *config = parse(json);
-        tt_scheduler *scheduler = create(config, 12, 1.0f, 0.0f);
+        tt_scheduler_config *config = test_scheduler_parse(json);
+        tt_scheduler *scheduler = test_scheduler_create(config, 12, 1.0f, 0.0f);
         float x[N];
         for (size_t j = 0; j < N; j++)
             x[j] = start[j] * tt_scheduler_init_noise_sigma(scheduler);
@@ -421,8 +393,9 @@ static void test_every_form_finds_the_clean_sample(void **state)
 static void test_clip_sample(void **state)
 {
     (void)state;
-    tt_scheduler_config *config = parse("{\"_class_name\": \"DDIMScheduler\", \"clip_sample_range\": 0.5}");
-    tt_scheduler *scheduler = create(config, 5, 1.0f, 0.0f);
+    tt_scheduler_config *config =
+        test_scheduler_parse("{\"_class_name\": \"DDIMScheduler\", \"clip_sample_range\": 0.5}");
+    tt_scheduler *scheduler = test_scheduler_create(config, 5, 1.0f, 0.0f);
     float x[N];
     memcpy(x, start, sizeof(x));
     run_perfect(scheduler, TT_PREDICT_EPSILON, x);
@@ -436,10 +409,10 @@ static void test_clip_sample(void **state)
 static void test_zero_terminal_snr(void **state)
 {
     (void)state;
-    tt_scheduler_config *config =
-        parse("{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, \"rescale_betas_zero_snr\": true, "
-              "\"timestep_spacing\": \"trailing\", \"prediction_type\": \"v_prediction\"}");
-    tt_scheduler *scheduler = create(config, 10, 1.0f, 0.0f);
+    tt_scheduler_config *config = test_scheduler_parse(
+        "{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, \"rescale_betas_zero_snr\": true, "
+        "\"timestep_spacing\": \"trailing\", \"prediction_type\": \"v_prediction\"}");
+    tt_scheduler *scheduler = test_scheduler_create(config, 10, 1.0f, 0.0f);
     float x[N], out[N];
     tt_scheduler_add_noise(scheduler, 0, clean, draw, out);
     assert_memory_equal(out, draw, sizeof(out));

@@ -1,5 +1,5 @@
 /* test_scheduler_config.c - configs read, derived by name, and refused in one sentence that says why. */
-#include "scheduler/scheduler.h"
+#include "tests/support/test-scheduler.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -10,41 +10,13 @@
 
 #include <cmocka.h>
 
-enum { N = 8 };
+enum { N = TEST_SAMPLE };
 
 /* SD1.5's scheduler_config.json. */
 static const char sd15[] = "{\"_class_name\": \"PNDMScheduler\", \"beta_end\": 0.012, \"beta_schedule\": "
                            "\"scaled_linear\", \"beta_start\": 0.00085, \"clip_sample\": false, "
                            "\"num_train_timesteps\": 1000, \"set_alpha_to_one\": false, \"skip_prk_steps\": true, "
                            "\"steps_offset\": 1, \"trained_betas\": null}";
-
-static tt_scheduler_config *parse(const char *json)
-{
-    tt_error err = {0};
-    tt_scheduler_config *config = NULL;
-    if (tt_scheduler_config_parse(json, strlen(json), &config, &err) != TT_OK)
-        fail_msg("%s: %s", json, err.text);
-    return config;
-}
-
-static tt_scheduler_config *derive(const char *sampler, const char *schedule)
-{
-    tt_error err = {0};
-    tt_scheduler_config *base = parse(sd15), *config = NULL;
-    if (tt_scheduler_config_derive(base, sampler, schedule, &config, &err) != TT_OK)
-        fail_msg("%s, %s: %s", sampler, schedule, err.text);
-    tt_scheduler_config_free(base);
-    return config;
-}
-
-static tt_scheduler *create(const tt_scheduler_config *config, uint32_t n_steps, float strength, float eta)
-{
-    tt_error err = {0};
-    tt_scheduler *scheduler = NULL;
-    if (tt_scheduler_create(config, n_steps, strength, eta, N, &scheduler, &err) != TT_OK)
-        fail_msg("%s, %u steps: %s", tt_scheduler_config_class(config), (unsigned)n_steps, err.text);
-    return scheduler;
-}
 
 static const char *const schedule_names[] = {"default", "karras",   "exponential", "beta",
                                              "leading", "linspace", "trailing",    "sgm_uniform"};
@@ -54,13 +26,15 @@ static void test_derive_keeps_the_training(void **state)
 {
     (void)state;
     tt_error err = {0};
-    tt_scheduler_config *base = parse("{\"_class_name\": \"EulerDiscreteScheduler\", \"num_train_timesteps\": 400, "
-                                      "\"prediction_type\": \"v_prediction\", \"timestep_spacing\": \"trailing\"}");
+    tt_scheduler_config *base =
+        test_scheduler_parse("{\"_class_name\": \"EulerDiscreteScheduler\", \"num_train_timesteps\": 400, "
+                             "\"prediction_type\": \"v_prediction\", \"timestep_spacing\": \"trailing\"}");
     tt_scheduler_config *heun = NULL, *same = NULL;
     assert_int_equal(tt_scheduler_config_derive(base, "heun", NULL, &heun, &err), TT_OK);
     assert_string_equal(tt_scheduler_config_class(heun), "HeunDiscreteScheduler");
     assert_int_equal(tt_scheduler_config_prediction(heun), TT_PREDICT_V);
-    tt_scheduler *first = create(base, 4, 1.0f, 0.0f), *second = create(heun, 4, 1.0f, 0.0f);
+    tt_scheduler *first = test_scheduler_create(base, 4, 1.0f, 0.0f),
+                 *second = test_scheduler_create(heun, 4, 1.0f, 0.0f);
     assert_true(tt_scheduler_timestep(first, 0) == 399.0);
     assert_true(tt_scheduler_timestep(second, 0) == 399.0);
     /* Euler's default betas, not Heun's. */
@@ -90,14 +64,14 @@ static void test_names(void **state)
         {"dpm++sde", NULL, "DPM++ SDE"},
     };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-        tt_scheduler_config *config = derive(expected[i][0], expected[i][1]);
+        tt_scheduler_config *config = test_scheduler_derive(sd15, expected[i][0], expected[i][1]);
         assert_string_equal(tt_scheduler_config_display_name(config), expected[i][2]);
         tt_scheduler_config_free(config);
     }
-    tt_scheduler_config *config = derive("euler", "sgm_uniform");
+    tt_scheduler_config *config = test_scheduler_derive(sd15, "euler", "sgm_uniform");
     assert_string_equal(tt_scheduler_config_schedule_name(config), "SGM Uniform");
     tt_scheduler_config_free(config);
-    config = derive("euler", NULL);
+    config = test_scheduler_derive(sd15, "euler", NULL);
     assert_string_equal(tt_scheduler_config_schedule_name(config), "Automatic");
     tt_scheduler_config_free(config);
     assert_null(tt_scheduler_sampler_name(1000));
@@ -107,7 +81,7 @@ static void test_unknown_names_list_the_known(void **state)
 {
     (void)state;
     tt_error err = {0};
-    tt_scheduler_config *base = parse(sd15), *config = NULL;
+    tt_scheduler_config *base = test_scheduler_parse(sd15), *config = NULL;
     assert_int_equal(tt_scheduler_config_derive(base, "eulr", NULL, &config, &err), TT_ERROR_ARGUMENT);
     assert_null(config);
     assert_non_null(strstr(err.text, "eulr"));
@@ -123,10 +97,11 @@ static void test_unknown_names_list_the_known(void **state)
 static void test_infinity_is_read(void **state)
 {
     (void)state;
-    tt_scheduler_config_free(parse("{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": "
-                                   "-Infinity, \"note\": \"-Infinity \\\" Infinity\"}"));
     tt_scheduler_config_free(
-        parse("{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": \"-inf\"}"));
+        test_scheduler_parse("{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": "
+                             "-Infinity, \"note\": \"-Infinity \\\" Infinity\"}"));
+    tt_scheduler_config_free(
+        test_scheduler_parse("{\"_class_name\": \"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": \"-inf\"}"));
 }
 
 static void test_bad_configs(void **state)
@@ -238,14 +213,14 @@ static void test_bad_runs(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         tt_error err = {0};
         tt_scheduler *scheduler = NULL;
-        tt_scheduler_config *config = parse(cases[i].json);
+        tt_scheduler_config *config = test_scheduler_parse(cases[i].json);
         tt_status status =
             tt_scheduler_create(config, cases[i].n_steps, cases[i].strength, cases[i].eta, N, &scheduler, &err);
         if (status != cases[i].status || strstr(err.text, cases[i].word) == NULL || scheduler != NULL)
             fail_msg("%s: status %d, \"%s\"", cases[i].json, (int)status, err.text);
         tt_scheduler_config_free(config);
     }
-    tt_scheduler_config *config = parse(sd15);
+    tt_scheduler_config *config = test_scheduler_parse(sd15);
     tt_scheduler *scheduler = NULL;
     assert_int_equal(tt_scheduler_create(config, 20, 1.0f, 0.0f, 0, &scheduler, NULL), TT_ERROR_ARGUMENT);
     assert_int_equal(tt_scheduler_create(config, 20, 1.0f, 0.0f, SIZE_MAX / 8, &scheduler, NULL), TT_ERROR_ARGUMENT);

@@ -1,5 +1,5 @@
 /* test_unet_config.c - UNet architectures from config.json: what is read, and every refusal. */
-#include "base/file.h"
+#include "tests/support/config-text.h"
 #include "unet/unet-config.h"
 
 #include <setjmp.h>
@@ -17,35 +17,9 @@
 static const char sd1_config[] = "tests/golden/data/models/sd1/unet/config.json";
 static const char sdxl_config[] = "tests/golden/data/models/sdxl/unet/config.json";
 
-static char *read_text(const char *path)
-{
-    char *text = NULL;
-    size_t n_bytes = 0;
-    tt_error err = {""};
-    if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    return text;
-}
-
-/* The config of a file with a few keys changed: `changes` is a JSON object. Freed by the caller. */
-static char *changed(const char *path, const char *changes)
-{
-    char *text = read_text(path);
-    json_t *root = json_loads(text, 0, NULL), *update = json_loads(changes, 0, NULL);
-    assert_non_null(root);
-    if (!update)
-        fail_msg("not JSON: %s", changes);
-    json_object_update(root, update);
-    char *out = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    json_decref(update);
-    free(text);
-    return out;
-}
-
 static tt_unet_config parse(const char *path, const char *changes)
 {
-    char *text = changed(path, changes);
+    char *text = config_changed(path, changes);
     tt_unet_config c;
     tt_error err = {""};
     if (tt_unet_config_parse(text, "unet/config.json", &c, &err) != TT_OK)
@@ -119,7 +93,7 @@ typedef struct refusal {
 static void check_refusals(const char *path, const refusal *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        char *text = changed(path, cases[i].changes);
+        char *text = config_changed(path, cases[i].changes);
         tt_unet_config c;
         tt_error err = {""};
         tt_status status = tt_unet_config_parse(text, "unet/config.json", &c, &err);

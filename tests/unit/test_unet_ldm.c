@@ -1,6 +1,7 @@
 /* test_unet_ldm.c - UNets of single-file checkpoints: names of tensors, and architectures from shapes. */
-#include "base/file.h"
+#include "tests/support/config-text.h"
 #include "tests/support/hostile-safetensors.h"
+#include "tests/support/test-safetensors.h"
 #include "unet/unet-config.h"
 
 #include <setjmp.h>
@@ -91,23 +92,12 @@ static void test_unknown_names(void **state)
 
 /* ---- the tiny models as folders and as single files */
 
-static tt_safetensors *open_file(const char *path)
-{
-    tt_safetensors *file = NULL;
-    tt_error err = {""};
-    if (tt_safetensors_open(path, &file, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    return file;
-}
-
 static tt_unet_config read_config(const char *path)
 {
-    char *text = NULL;
-    size_t n_bytes = 0;
+    char *text = config_text(path);
     tt_unet_config c = {0};
     tt_error err = {""};
-    if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK ||
-        tt_unet_config_parse(text, path, &c, &err) != TT_OK)
+    if (tt_unet_config_parse(text, path, &c, &err) != TT_OK)
         fail_msg("%s", err.text);
     free(text);
     return c;
@@ -120,7 +110,7 @@ static void check_every_tensor(const char *folder, const char *single)
     snprintf(path, sizeof path, MODELS "%s/unet/config.json", folder);
     tt_unet_config c = read_config(path);
     snprintf(path, sizeof path, MODELS "%s/unet/diffusion_pytorch_model.safetensors", folder);
-    tt_safetensors *from = open_file(path), *to = open_file(single);
+    tt_safetensors *from = test_safetensors_open(path), *to = test_safetensors_open(single);
     size_t n_stored = 0;
     for (size_t i = 0; i < tt_safetensors_count(from); i++) {
         const tt_tensor *tensor = tt_safetensors_at(from, i);
@@ -155,7 +145,7 @@ static void check_derived(const char *folder, const char *single, uint32_t poole
     tt_weights *weights;
     snprintf(path, sizeof path, MODELS "%s/unet/config.json", folder);
     c = read_config(path);
-    tt_safetensors *file = open_file(single);
+    tt_safetensors *file = test_safetensors_open(single);
     assert_int_equal(tt_weights_create(&file, 1, false, prefix, NULL, NULL, &weights, &err), TT_OK);
     tt_status status = tt_unet_config_derive(weights, pooled, &got, &err);
     if (status != want)

@@ -1,5 +1,5 @@
 /* test_vae_config.c - autoencoders from config.json: what is read, and every refusal. */
-#include "base/file.h"
+#include "tests/support/config-text.h"
 #include "vae/vae.h"
 
 #include <setjmp.h>
@@ -17,29 +17,9 @@
 static const char kl_path[] = "tests/golden/data/models/sd1/vae/config.json";
 static const char tiny_path[] = "tests/golden/data/models/components/taesd/config.json";
 
-/* The config of a file with a few keys changed, freed by the caller. */
-static char *changed(const char *path, const char *changes)
-{
-    char *text = NULL;
-    size_t n_bytes = 0;
-    tt_error err = {""};
-    if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    json_t *root = json_loads(text, 0, NULL), *update = json_loads(changes, 0, NULL);
-    assert_non_null(root);
-    if (!update)
-        fail_msg("not JSON: %s", changes);
-    json_object_update(root, update);
-    char *out = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    json_decref(update);
-    free(text);
-    return out;
-}
-
 static tt_vae_config parse(const char *path, const char *changes)
 {
-    char *text = changed(path, changes);
+    char *text = config_changed(path, changes);
     tt_vae_config c;
     tt_error err = {""};
     if (tt_vae_config_parse(text, "vae/config.json", &c, &err) != TT_OK)
@@ -102,7 +82,7 @@ typedef struct refusal {
 static void check_refusals(const char *path, const refusal *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        char *text = changed(path, cases[i].changes);
+        char *text = config_changed(path, cases[i].changes);
         tt_vae_config c;
         tt_error err = {""};
         tt_status status = tt_vae_config_parse(text, "vae/config.json", &c, &err);

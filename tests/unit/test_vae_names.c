@@ -1,7 +1,8 @@
 /* test_vae_names.c - names of VAE tensors in LDM checkpoints, old folders and TAESD files, and architectures from them.
  */
-#include "base/file.h"
+#include "tests/support/config-text.h"
 #include "tests/support/hostile-safetensors.h"
+#include "tests/support/test-safetensors.h"
 #include "vae/vae.h"
 
 #include <setjmp.h>
@@ -112,15 +113,6 @@ static void test_long_names(void **state)
 
 /* ---- the tiny models */
 
-static tt_safetensors *open_file(const char *path)
-{
-    tt_safetensors *file = NULL;
-    tt_error err = {""};
-    if (tt_safetensors_open(path, &file, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    return file;
-}
-
 static tt_weights *weights_of(tt_safetensors *const *file, const char *under)
 {
     tt_weights *weights = NULL;
@@ -132,12 +124,10 @@ static tt_weights *weights_of(tt_safetensors *const *file, const char *under)
 
 static tt_vae_config read_config(const char *path)
 {
-    char *text = NULL;
-    size_t n_bytes = 0;
+    char *text = config_text(path);
     tt_vae_config c = {0};
     tt_error err = {""};
-    if (tt_file_read(path, 1 << 20, &text, &n_bytes, &err) != TT_OK ||
-        tt_vae_config_parse(text, path, &c, &err) != TT_OK)
+    if (tt_vae_config_parse(text, path, &c, &err) != TT_OK)
         fail_msg("%s", err.text);
     free(text);
     return c;
@@ -151,7 +141,7 @@ static void check_model(const char *folder, const char *single, double scaling)
     snprintf(path, sizeof path, MODELS "%s/vae/config.json", folder);
     tt_vae_config c = read_config(path);
     snprintf(path, sizeof path, MODELS "%s/vae/diffusion_pytorch_model.safetensors", folder);
-    tt_safetensors *from = open_file(path), *to = open_file(single);
+    tt_safetensors *from = test_safetensors_open(path), *to = test_safetensors_open(single);
     for (size_t i = 0; i < tt_safetensors_count(from); i++) {
         const tt_tensor *tensor = tt_safetensors_at(from, i);
         tt_tensor_place place;
@@ -196,7 +186,7 @@ static void test_tiny(void **state)
     tt_vae_config c = read_config(MODELS "components/taesd/config.json"), derived;
     tt_error err = {""};
     static const char *const halves[] = {MODELS "taesd_encoder.safetensors", MODELS "taesd_decoder.safetensors"};
-    tt_safetensors *file = open_file(MODELS "components/taesd/diffusion_pytorch_model.safetensors");
+    tt_safetensors *file = test_safetensors_open(MODELS "components/taesd/diffusion_pytorch_model.safetensors");
     tt_weights *weights = weights_of(&file, "");
     assert_int_equal(tt_vae_tiny_derive(weights, false, false, &derived, &err), TT_OK);
     assert_true(derived.kind == TT_VAE_TINY && derived.has_encoder && derived.has_decoder);
@@ -210,7 +200,7 @@ static void test_tiny(void **state)
     tt_weights_destroy(weights);
     tt_safetensors_close(file);
     for (int i = 0; i < 2; i++) {
-        file = open_file(halves[i]);
+        file = test_safetensors_open(halves[i]);
         weights = weights_of(&file, "");
         if (tt_vae_tiny_derive(weights, true, i == 1, &derived, &err) != TT_OK)
             fail_msg("%s", err.text);

@@ -14,13 +14,7 @@ static double middle_sigma(const tt_scheduler *s, uint32_t index)
 
 static tt_status prepare(tt_scheduler *s, tt_error *err)
 {
-    tt_levels levels;
-    tt_status status = tt_levels_karras_family(s, &levels, err);
-    if (status == TT_OK)
-        status = tt_store_levels(s, &levels, TT_LAYOUT_PAIRED, 0.0, err);
-    if (status == TT_OK)
-        tt_set_middle_timesteps(s, middle_sigma);
-    return status;
+    return tt_prepare_pairs(s, TT_LAYOUT_PAIRED, middle_sigma, err);
 }
 
 static bool needs_noise(const tt_scheduler *s, uint32_t index)

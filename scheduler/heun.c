@@ -4,9 +4,7 @@
 
 static tt_status prepare(tt_scheduler *s, tt_error *err)
 {
-    tt_levels levels;
-    tt_status status = tt_levels_karras_family(s, &levels, err);
-    return status == TT_OK ? tt_store_levels(s, &levels, TT_LAYOUT_PAIRED, 0.0, err) : status;
+    return tt_prepare_pairs(s, TT_LAYOUT_PAIRED, NULL, err);
 }
 
 /* history[0] keeps the first slope, history[1] the sample that the step started from. The slope is not linear in x

@@ -166,8 +166,10 @@ double tt_timestep_of_sigma(const tt_scheduler *s, double sigma);
 /* The first half of a two-call step has an even index. */
 bool tt_is_first_half(uint32_t index);
 
-/* Sets the odd timesteps of a paired run to those of levels[k], the level between step k and k + 1. */
-void tt_set_middle_timesteps(tt_scheduler *s, double (*middle)(const tt_scheduler *s, uint32_t index));
+/* Prepares a method of two calls a step on the levels of the Karras family, ending at zero. middle (or NULL: both calls
+ * are at levels of the schedule) gives the level of a step's second call. */
+tt_status tt_prepare_pairs(tt_scheduler *s, tt_layout layout, double (*middle)(const tt_scheduler *s, uint32_t index),
+                           tt_error *err);
 
 /* ---- step-math.c: predictions and linear combinations ---- */
 

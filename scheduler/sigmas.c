@@ -284,8 +284,21 @@ bool tt_is_first_half(uint32_t index)
     return index % 2 == 0;
 }
 
-void tt_set_middle_timesteps(tt_scheduler *s, double (*middle)(const tt_scheduler *s, uint32_t index))
+/* Sets the odd timesteps of a paired run to those of the level between step k and k + 1. */
+static void set_middle_timesteps(tt_scheduler *s, double (*middle)(const tt_scheduler *s, uint32_t index))
 {
     for (uint32_t i = 1; i < s->n_timesteps; i += 2)
         s->timesteps[i] = tt_timestep_of_sigma(s, middle(s, i));
+}
+
+tt_status tt_prepare_pairs(tt_scheduler *s, tt_layout layout, double (*middle)(const tt_scheduler *s, uint32_t index),
+                           tt_error *err)
+{
+    tt_levels levels;
+    tt_status status = tt_levels_karras_family(s, &levels, err);
+    if (status == TT_OK)
+        status = tt_store_levels(s, &levels, layout, 0.0, err);
+    if (status == TT_OK && middle)
+        set_middle_timesteps(s, middle);
+    return status;
 }

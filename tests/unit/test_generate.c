@@ -224,11 +224,6 @@ static void test_families(void **state)
     (void)state;
     static const char *const names[] = {"sd2", "sdxl", "bks", "lcm"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strstr(names[i], ".safetensors") && !getenv("TINTYPE_SHARE")) {
-            print_message("# %s is skipped: it brings no tokenizer and TINTYPE_SHARE names no CLIP vocabulary\n",
-                          names[i]);
-            continue;
-        }
         tt_model *model = load(names[i], TT_PRECISION_F32);
         tt_generate_params p = request(model), q;
         p.sampler = NULL;

@@ -1,6 +1,6 @@
 /* elementwise.cl - out = act(a * scale + b * scale2 + offset).
  *
- * Work item: SEGMENT positions (id 0) of a row (id 1) of a slice (id 2). Geometries as in tt_tile_geometry. shape:
+ * Work item: SEGMENT positions (id 0) of a row (id 1) of a slice (id 2). Geometries as in tt_launcher_plane. shape:
  * width, height, images, channels; factors: scale, scale2, offset, 0; options: has b, activation. */
 #include "common.clh"
 #if TT_CPU_TILE

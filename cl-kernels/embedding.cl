@@ -1,7 +1,7 @@
 /* embedding.cl - row ids[t] of the token table plus row t of the position table.
  *
  * Work item: a token (id 0) of a slice (id 1) of an image (id 2). Tables are [row][width] of float, or of half where
- * TOKENS_HALF or POSITIONS_HALF is 1. out_at: geometry as in tt_tile_geometry; shape: tokens, width of a row. */
+ * TOKENS_HALF or POSITIONS_HALF is 1. out_at: geometry as in tt_launcher_plane; shape: tokens, width of a row. */
 #include "common.clh"
 
 #if TOKENS_HALF

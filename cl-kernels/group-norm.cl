@@ -6,7 +6,7 @@
  * squared deviations) of every channel; Chan, Golub and LeVeque's formula combines channels and chunks of a group, so
  * that a group may begin anywhere within a slice.
  *
- * Geometries (*_at) are those of tt_tile_geometry: unit of the first position in the first slice, units of a row, of
+ * Geometries (*_at) are those of tt_launcher_plane: unit of the first position in the first slice, units of a row, of
  * an image and of a slice. shape: width, height, images, slices of both sources; input: slices of the first source,
  * channels in all, channels of a group, positions of a chunk. LANES: work items of a work-group.
  *

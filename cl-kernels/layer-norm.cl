@@ -2,7 +2,7 @@
  * apply them.
  *
  * Values are taken relative to a pivot, the position's first channel: differences of near values are exact, so that a
- * common offset costs no digits. Geometries as in tt_tile_geometry. shape: width, height, images, channels. */
+ * common offset costs no digits. Geometries as in tt_launcher_plane. shape: width, height, images, channels. */
 #include "common.clh"
 #if TT_CPU_TILE
 #include "wide.clh"

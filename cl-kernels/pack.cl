@@ -1,6 +1,6 @@
 /* pack.cl - between plain float arrays and C4 planes.
  *
- * Work item: SEGMENT positions (id 0) of a row (id 1) of a slice (id 2). plane_at: geometry as in tt_tile_geometry;
+ * Work item: SEGMENT positions (id 0) of a row (id 1) of a slice (id 2). plane_at: geometry as in tt_launcher_plane;
  * shape: width, height, images, channels; strides: floats from one channel to the next and from one position to the
  * next. */
 #include "common.clh"

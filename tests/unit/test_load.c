@@ -2,7 +2,7 @@
  * fit together, and what a model says of itself. */
 #include "base/file.h"
 #include "tests/support/golden.h"
-#include "tests/support/temp-folder.h"
+#include "tests/support/model-copy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,93 +20,6 @@
 
 static tt_context *context;
 static temp_folder folder; /* one for each test */
-
-/* ---- copies of the tiny models with something changed */
-
-static void copy_file(const char *from, const char *to)
-{
-    char *bytes = NULL;
-    size_t n_bytes = 0;
-    tt_error err = {""};
-    if (tt_file_read(from, 16 << 20, &bytes, &n_bytes, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    temp_folder_write(&folder, to, bytes, n_bytes);
-    free(bytes);
-}
-
-static const char *const parts[] = {"model_index.json",
-                                    "scheduler/scheduler_config.json",
-                                    "text_encoder/config.json",
-                                    "text_encoder/model.safetensors",
-                                    "tokenizer/vocab.json",
-                                    "tokenizer/merges.txt",
-                                    "tokenizer/tokenizer_config.json",
-                                    "unet/config.json",
-                                    "unet/diffusion_pytorch_model.safetensors",
-                                    "vae/config.json",
-                                    "vae/diffusion_pytorch_model.safetensors"};
-
-/* Copies a folder model without the files that begin with `without` (may be NULL). */
-static void copy_model(const char *name, const char *without)
-{
-    char from[256];
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (without && strncmp(parts[i], without, strlen(without)) == 0)
-            continue;
-        snprintf(from, sizeof from, MODELS "%s/%s", name, parts[i]);
-        copy_file(from, parts[i]);
-    }
-}
-
-/* Changes keys of a JSON file of the copy. */
-static void change_json(const char *name, const char *changes)
-{
-    char path[TT_TEMP_PATH];
-    json_t *root = json_load_file(temp_folder_path(&folder, name, path), 0, NULL),
-           *update = json_loads(changes, 0, NULL);
-    assert_non_null(root);
-    assert_non_null(update);
-    json_object_update(root, update);
-    assert_int_equal(json_dump_file(root, path, 0), 0);
-    json_decref(root);
-    json_decref(update);
-}
-
-/* Leaves a component out of model_index.json. */
-static void forget(const char *component)
-{
-    char changes[64];
-    snprintf(changes, sizeof changes, "{\"%s\":[null,null]}", component);
-    change_json("model_index.json", changes);
-}
-
-/* Writes a new name into `to`; false drops the tensor. */
-typedef bool (*rename_fn)(const char *from, char *to, size_t n_bytes);
-
-/* Rewrites a tensor file under other names, with extra tensors. */
-static void rename_tensors(const char *from, const char *to, rename_fn rename, const char *const *extra)
-{
-    char path[TT_TEMP_PATH];
-    tt_arrays arrays = {0}, renamed = {0};
-    static const float values[4] = {1, 2, 3, 4};
-    const uint64_t dims[1] = {4};
-    if (tt_arrays_read(context, from, &arrays) != TT_OK)
-        fail_msg("%s", tt_context_message(context));
-    for (size_t i = 0; i < arrays.n_items; i++) {
-        const tt_array *a = &arrays.items[i];
-        char name[128];
-        snprintf(name, sizeof name, "%s", a->name);
-        if (rename && !rename(a->name, name, sizeof name))
-            continue;
-        assert_int_equal(tt_arrays_add(context, &renamed, name, a->type, a->n_dims, a->dims, a->data), TT_OK);
-    }
-    for (; extra && *extra; extra++)
-        assert_int_equal(tt_arrays_add(context, &renamed, *extra, TT_ARRAY_F32, 1, dims, values), TT_OK);
-    if (tt_arrays_write(context, temp_folder_path(&folder, to, path), &renamed) != TT_OK)
-        fail_msg("%s", tt_context_message(context));
-    tt_arrays_free(&arrays);
-    tt_arrays_free(&renamed);
-}
 
 static tt_status load_with(const char *path, const char *taesd, const char *vae, tt_model **model)
 {
@@ -223,10 +136,10 @@ static void test_missing_parts(void **state)
         tt_image image;
         char without[32];
         snprintf(without, sizeof without, "%s/", cases[i].component);
-        copy_model("sd1", without);
+        model_copy_make(&folder, "sd1", without);
         if (strcmp(cases[i].component, "scheduler") != 0) /* promised by model_index.json; schedulers hold no weights */
             refuse(folder.path, TT_ERROR_IO, cases[i].component);
-        forget(cases[i].component);
+        model_copy_forget(&folder, cases[i].component);
         model = load(folder.path);
         assert_int_equal(generate(model, &image), TT_ERROR_UNSUPPORTED);
         if (!strstr(tt_context_message(context), cases[i].mention))
@@ -243,8 +156,8 @@ static void test_other_vae(void **state)
     (void)state;
     tt_model *model;
     tt_image image;
-    copy_model("sd1", "vae/");
-    forget("vae");
+    model_copy_make(&folder, "sd1", "vae/");
+    model_copy_forget(&folder, "vae");
     static const char *const vaes[] = {MODELS "sd1/vae", MODELS "components/taesd", MODELS "taesd_decoder.safetensors"};
     for (size_t i = 0; i < sizeof vaes / sizeof *vaes; i++) {
         tt_status status = load_with(folder.path, i >= 1 ? vaes[i] : NULL, i < 1 ? vaes[i] : NULL, &model);
@@ -284,8 +197,8 @@ static void test_no_tokenizer(void **state)
     int32_t *ids = NULL;
     size_t n = 0;
     tt_image image;
-    copy_model("sd1", "tokenizer/");
-    forget("tokenizer");
+    model_copy_make(&folder, "sd1", "tokenizer/");
+    model_copy_forget(&folder, "tokenizer");
     tt_model *model = load(folder.path);
     assert_int_equal(tt_tokenize(model, 1, "a cat", 0, &ids, &n), TT_ERROR_IO);
     assert_non_null(strstr(tt_context_message(context), "/nonexistent/vocabulary.gz"));
@@ -320,8 +233,9 @@ static void test_text_names(void **state)
 {
     (void)state;
     static const char *const extra[] = {"embeddings.position_ids", NULL};
-    copy_model("sd1", "text_encoder/model.safetensors");
-    rename_tensors(MODELS "sd1/text_encoder/model.safetensors", "text_encoder/model.safetensors", drop_prefix, extra);
+    model_copy_make(&folder, "sd1", "text_encoder/model.safetensors");
+    model_copy_tensors(context, &folder, MODELS "sd1/text_encoder/model.safetensors", "text_encoder/model.safetensors",
+                       drop_prefix, extra);
     same_picture(folder.path, MODELS "sd1");
 }
 
@@ -341,8 +255,9 @@ static void test_old_vae_names(void **state)
 {
     (void)state;
     static const char file[] = "vae/diffusion_pytorch_model.safetensors";
-    copy_model("sd1", file);
-    rename_tensors(MODELS "sd1/vae/diffusion_pytorch_model.safetensors", file, old_attention, NULL);
+    model_copy_make(&folder, "sd1", file);
+    model_copy_tensors(context, &folder, MODELS "sd1/vae/diffusion_pytorch_model.safetensors", file, old_attention,
+                       NULL);
     same_picture(folder.path, MODELS "sd1");
 }
 
@@ -358,8 +273,8 @@ static void test_extra_tensors(void **state)
     assert_int_equal(tt_model_get_info(model, &before), TT_OK);
     assert_true(before.n_ignored_tensors > 0);
     tt_model_destroy(model);
-    copy_file(MODELS "sd1.json", "m.json");
-    rename_tensors(MODELS "sd1.safetensors", "m.safetensors", NULL, extra);
+    model_copy_file(&folder, MODELS "sd1.json", "m.json");
+    model_copy_tensors(context, &folder, MODELS "sd1.safetensors", "m.safetensors", NULL, extra);
     char path[TT_TEMP_PATH];
     model = load(temp_folder_path(&folder, "m.safetensors", path));
     assert_int_equal(tt_model_get_info(model, &after), TT_OK);
@@ -400,7 +315,7 @@ static void test_checkpoint_variants(void **state)
 {
     (void)state;
     static const struct {
-        rename_fn rename;
+        model_copy_rename rename;
         bool has_vae, has_text;
     } cases[] = {{other_vae_prefix, true, true},
                  {without_vae, false, true},
@@ -411,12 +326,12 @@ static void test_checkpoint_variants(void **state)
     tt_model *original = load(MODELS "sd1.safetensors");
     assert_int_equal(tt_model_get_info(original, &whole), TT_OK);
     tt_model_destroy(original);
-    copy_file(MODELS "sd1.json", "m.json");
+    model_copy_file(&folder, MODELS "sd1.json", "m.json");
     temp_folder_path(&folder, "m.safetensors", path);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tt_model_info info;
         tt_image image;
-        rename_tensors(MODELS "sd1.safetensors", "m.safetensors", cases[i].rename, NULL);
+        model_copy_tensors(context, &folder, MODELS "sd1.safetensors", "m.safetensors", cases[i].rename, NULL);
         tt_model *model = load(path);
         assert_int_equal(tt_model_get_info(model, &info), TT_OK);
         assert_int_equal(info.has_vae_encoder, cases[i].has_vae);
@@ -444,12 +359,12 @@ static void test_refused_checkpoints(void **state)
     (void)state;
     char path[TT_TEMP_PATH];
     temp_folder_path(&folder, "m.safetensors", path);
-    rename_tensors(MODELS "sdxl.safetensors", "m.safetensors", refiner, NULL);
+    model_copy_tensors(context, &folder, MODELS "sdxl.safetensors", "m.safetensors", refiner, NULL);
     refuse(path, TT_ERROR_UNSUPPORTED, "refiner");
-    rename_tensors(MODELS "sd1.safetensors", "m.safetensors", nothing_known, NULL);
+    model_copy_tensors(context, &folder, MODELS "sd1.safetensors", "m.safetensors", nothing_known, NULL);
     refuse(path, TT_ERROR_UNSUPPORTED, "neither a Stable Diffusion checkpoint");
     temp_folder_write_text(&folder, "m.json", "{broken");
-    rename_tensors(MODELS "sd1.safetensors", "m.safetensors", NULL, NULL);
+    model_copy_tensors(context, &folder, MODELS "sd1.safetensors", "m.safetensors", NULL, NULL);
     refuse(path, TT_ERROR_FORMAT, "JSON");
     refuse("", TT_ERROR_ARGUMENT, "no model was named");
     refuse("/nonexistent/model", TT_ERROR_IO, "/nonexistent/model");
@@ -485,21 +400,21 @@ static void test_checkpoint_parts_fit(void **state)
 static void test_folder_parts_fit(void **state)
 {
     (void)state;
-    copy_model("sd1", NULL);
-    change_json("unet/config.json", "{\"cross_attention_dim\":64}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "unet/config.json", "{\"cross_attention_dim\":64}");
     refuse(folder.path, TT_ERROR_FORMAT, "32 values a token, but the UNet takes 64");
-    copy_model("sd1", NULL);
-    change_json("vae/config.json", "{\"latent_channels\":8}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "vae/config.json", "{\"latent_channels\":8}");
     refuse(folder.path, TT_ERROR_FORMAT, "8 latent channels");
-    copy_model("sd1", NULL);
-    change_json("unet/config.json", "{\"in_channels\":5}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "unet/config.json", "{\"in_channels\":5}");
     refuse(folder.path, TT_ERROR_FORMAT, "maps 5 to 4 channels");
-    copy_model("sd1", NULL);
-    change_json("model_index.json", "{\"_class_name\":\"StableDiffusion3Pipeline\"}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "model_index.json", "{\"_class_name\":\"StableDiffusion3Pipeline\"}");
     refuse(folder.path, TT_ERROR_UNSUPPORTED, "StableDiffusion3Pipeline");
-    change_json("model_index.json", "{\"_class_name\":\"FluxPipeline\"}");
+    model_copy_change(&folder, "model_index.json", "{\"_class_name\":\"FluxPipeline\"}");
     refuse(folder.path, TT_ERROR_UNSUPPORTED, "FluxPipeline");
-    change_json("model_index.json", "{\"_class_name\":7}");
+    model_copy_change(&folder, "model_index.json", "{\"_class_name\":7}");
     refuse(folder.path, TT_ERROR_FORMAT, "_class_name");
 }
 
@@ -508,22 +423,22 @@ static void test_config_against_tensors(void **state)
 {
     (void)state;
     tt_image image;
-    copy_model("sd1", NULL);
-    change_json("text_encoder/config.json", "{\"intermediate_size\":64}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "text_encoder/config.json", "{\"intermediate_size\":64}");
     tt_model *model = load(folder.path);
     assert_int_equal(generate(model, &image), TT_ERROR_FORMAT);
     assert_non_null(strstr(tt_context_message(context), "mlp.fc1"));
     assert_non_null(strstr(tt_context_message(context), "[64, 32]"));
     tt_model_destroy(model);
-    copy_model("sd1", NULL);
-    change_json("unet/config.json", "{\"layers_per_block\":2}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "unet/config.json", "{\"layers_per_block\":2}");
     model = load(folder.path);
     assert_int_equal(generate(model, &image), TT_ERROR_FORMAT);
     assert_non_null(strstr(tt_context_message(context), "unet"));
     assert_null(image.pixels);
     tt_model_destroy(model);
-    copy_model("sd1", NULL);
-    change_json("text_encoder/config.json", "{\"vocab_size\":500}");
+    model_copy_make(&folder, "sd1", NULL);
+    model_copy_change(&folder, "text_encoder/config.json", "{\"vocab_size\":500}");
     model = load(folder.path);
     assert_int_equal(generate(model, &image), TT_ERROR_FORMAT);
     assert_non_null(strstr(tt_context_message(context), "the text encoder embeds 500"));
@@ -547,7 +462,8 @@ static void test_components(void **state)
         assert_non_null(strstr(tt_context_message(context), "give a whole model"));
         tt_model_destroy(model);
     }
-    copy_file(MODELS "sd1/unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors");
+    model_copy_file(&folder, MODELS "sd1/unet/diffusion_pytorch_model.safetensors",
+                    "diffusion_pytorch_model.safetensors");
     temp_folder_write_text(&folder, "config.json", "{\"_class_name\":\"FluxTransformer2DModel\"}");
     refuse(folder.path, TT_ERROR_UNSUPPORTED, "FluxTransformer2DModel");
     temp_folder_write_text(&folder, "config.json", "{\"_class_name\":null}");

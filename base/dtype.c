@@ -5,6 +5,7 @@
  * caller's flush-to-zero mode does not change results. */
 #include "base/dtype.h"
 
+#include "base/blocks.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -16,16 +17,40 @@
 
 static const struct {
     const char *name;
-    size_t n_bytes;
+    size_t block, n_bytes; /* elements of a block, bytes of a block */
 } types[TT_N_DTYPES] = {
-    [TT_F64] = {"F64", 8}, [TT_F32] = {"F32", 4},   [TT_F16] = {"F16", 2}, [TT_BF16] = {"BF16", 2},
-    [TT_I64] = {"I64", 8}, [TT_I32] = {"I32", 4},   [TT_I16] = {"I16", 2}, [TT_I8] = {"I8", 1},
-    [TT_U8] = {"U8", 1},   [TT_BOOL] = {"BOOL", 1},
+    [TT_F64] = {"F64", 1, 8},       [TT_F32] = {"F32", 1, 4},       [TT_F16] = {"F16", 1, 2},
+    [TT_BF16] = {"BF16", 1, 2},     [TT_I64] = {"I64", 1, 8},       [TT_I32] = {"I32", 1, 4},
+    [TT_I16] = {"I16", 1, 2},       [TT_I8] = {"I8", 1, 1},         [TT_U8] = {"U8", 1, 1},
+    [TT_BOOL] = {"BOOL", 1, 1},     [TT_Q4_0] = {"Q4_0", 32, 18},   [TT_Q4_1] = {"Q4_1", 32, 20},
+    [TT_Q5_0] = {"Q5_0", 32, 22},   [TT_Q5_1] = {"Q5_1", 32, 24},   [TT_Q8_0] = {"Q8_0", 32, 34},
+    [TT_Q2_K] = {"Q2_K", 256, 84},  [TT_Q3_K] = {"Q3_K", 256, 110}, [TT_Q4_K] = {"Q4_K", 256, 144},
+    [TT_Q5_K] = {"Q5_K", 256, 176}, [TT_Q6_K] = {"Q6_K", 256, 210},
 };
 
 size_t tt_dtype_size(tt_dtype dtype)
 {
+    return types[dtype].block == 1 ? types[dtype].n_bytes : 0;
+}
+
+bool tt_dtype_is_block(tt_dtype dtype)
+{
+    return types[dtype].block > 1;
+}
+
+size_t tt_dtype_block(tt_dtype dtype)
+{
+    return types[dtype].block;
+}
+
+size_t tt_dtype_block_bytes(tt_dtype dtype)
+{
     return types[dtype].n_bytes;
+}
+
+uint64_t tt_dtype_bytes(tt_dtype dtype, uint64_t n)
+{
+    return n / types[dtype].block * types[dtype].n_bytes;
 }
 
 const char *tt_dtype_name(tt_dtype dtype)
@@ -36,7 +61,7 @@ const char *tt_dtype_name(tt_dtype dtype)
 bool tt_dtype_parse(const char *name, tt_dtype *dtype)
 {
     for (int i = 0; i < TT_N_DTYPES; i++)
-        if (strcmp(name, types[i].name) == 0) {
+        if (!tt_dtype_is_block((tt_dtype)i) && strcmp(name, types[i].name) == 0) {
             *dtype = (tt_dtype)i;
             return true;
         }
@@ -238,6 +263,10 @@ void tt_to_float(tt_dtype dtype, const void *src, float *dst, size_t n)
         doubles_to_float(src, dst, n);
         break;
     default:
+        if (tt_dtype_is_block(dtype)) {
+            tt_blocks_to_float(dtype, src, dst, n);
+            break;
+        }
         for (size_t i = 0; i < n; i++)
             dst[i] = (float)integer_at(dtype, src, i);
     }

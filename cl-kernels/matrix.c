@@ -219,6 +219,12 @@ static tt_status describe(const tt_kernels *kernels, const tt_matrix_part *parts
     return TT_OK;
 }
 
+/* Input slices: each of the two sources is padded to four channels on its own. */
+static uint32_t count_slices(const tt_matrix *matrix)
+{
+    return (matrix->split + 3) / 4 + (matrix->n_in - matrix->split + 3) / 4;
+}
+
 /* Bytes of the packed values; false when they do not fit in memory. */
 static bool packed_bytes(const tt_matrix *matrix, uint32_t n_slices, size_t *n_bytes)
 {
@@ -227,41 +233,63 @@ static bool packed_bytes(const tt_matrix *matrix, uint32_t n_slices, size_t *n_b
            tt_mul_size(*n_bytes, 4 * PANEL * size, n_bytes);
 }
 
-static tt_status fill(const tt_kernels *kernels, const packing *pack, tt_matrix *matrix, tt_error *err)
-{
-    uint32_t n_panels = (matrix->n_out + PANEL - 1) / PANEL;
-    void *bytes = NULL;
-    tt_status status = tt_buffer_map(kernels->device, &matrix->values, &bytes, err);
-    if (status != TT_OK)
-        return status;
-    for (uint32_t panel = 0; panel < n_panels; panel++)
-        pack_panel(pack, panel, bytes);
-    status = tt_buffer_unmap(kernels->device, &matrix->values, bytes, err);
-    if (status == TT_OK)
-        status = tt_buffer_map(kernels->device, &matrix->bias, &bytes, err);
-    if (status != TT_OK)
-        return status;
-    pack_bias(pack, n_panels, bytes);
-    return tt_buffer_unmap(kernels->device, &matrix->bias, bytes, err);
-}
-
-tt_status tt_matrix_create(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
-                           uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err)
+tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
+                             uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err)
 {
     *matrix = (tt_matrix){.n_in = n_in, .n_taps = n_taps, .split = split == 0 ? n_in : split, .is_geglu = geglu};
     tt_status status = describe(kernels, parts, n_parts, matrix, err);
     if (status != TT_OK)
         return status;
-    packing pack = {parts, n_parts, matrix, (matrix->split + 3) / 4 + (n_in - matrix->split + 3) / 4};
-    size_t n_bytes = 0, bias_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float);
-    if (!packed_bytes(matrix, pack.n_slices, &n_bytes))
+    if (!packed_bytes(matrix, count_slices(matrix), &matrix->values.n_bytes))
         return tt_fail(err, TT_ERROR_MEMORY, "A weight matrix of %u outputs and %u inputs does not fit in memory.",
                        matrix->n_out, n_in);
-    status = tt_buffer_create(kernels->device, n_bytes, "weights", &matrix->values, err);
+    matrix->bias.n_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float);
+    return TT_OK;
+}
+
+void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, void *bytes)
+{
+    packing pack = {parts, n_parts, matrix, count_slices(matrix)};
+    uint32_t n_panels = (matrix->n_out + PANEL - 1) / PANEL;
+    for (uint32_t panel = 0; panel < n_panels; panel++)
+        pack_panel(&pack, panel, bytes);
+}
+
+tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
+                                tt_matrix *matrix, tt_error *err)
+{
+    packing pack = {parts, n_parts, matrix, count_slices(matrix)};
+    void *bytes = NULL;
+    tt_status status = tt_buffer_create(kernels->device, matrix->bias.n_bytes, "bias", &matrix->bias, err);
     if (status == TT_OK)
-        status = tt_buffer_create(kernels->device, bias_bytes, "bias", &matrix->bias, err);
+        status = tt_buffer_map(kernels->device, &matrix->bias, &bytes, err);
+    if (status != TT_OK)
+        return status;
+    pack_bias(&pack, (matrix->n_out + PANEL - 1) / PANEL, bytes);
+    return tt_buffer_unmap(kernels->device, &matrix->bias, bytes, err);
+}
+
+static tt_status create_values(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
+                               tt_matrix *matrix, tt_error *err)
+{
+    void *bytes = NULL;
+    tt_status status = tt_buffer_create(kernels->device, matrix->values.n_bytes, "weights", &matrix->values, err);
     if (status == TT_OK)
-        status = fill(kernels, &pack, matrix, err);
+        status = tt_buffer_map(kernels->device, &matrix->values, &bytes, err);
+    if (status != TT_OK)
+        return status;
+    tt_matrix_pack(parts, n_parts, matrix, bytes);
+    return tt_buffer_unmap(kernels->device, &matrix->values, bytes, err);
+}
+
+tt_status tt_matrix_create(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
+                           uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err)
+{
+    tt_status status = tt_matrix_describe(kernels, parts, n_parts, n_in, n_taps, split, geglu, matrix, err);
+    if (status == TT_OK)
+        status = create_values(kernels, parts, n_parts, matrix, err);
+    if (status == TT_OK)
+        status = tt_matrix_create_bias(kernels, parts, n_parts, matrix, err);
     if (status != TT_OK)
         tt_matrix_release(kernels->device, matrix);
     return status;

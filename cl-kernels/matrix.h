@@ -12,8 +12,9 @@
 
 /* One stored weight tensor: [n_out, n_in] (or [n_in, n_out] when transposed), or [n_out, n_in, kh, kw]. */
 typedef struct tt_matrix_part {
-    tt_dtype dtype; /* F32, F16, BF16 or F64 */
+    tt_dtype dtype; /* F32, F16, BF16, F64, a block type, or I8 with scale (w8c) */
     const void *values;
+    const void *scale, *offset; /* w8c: floats [n_out], may be unaligned; offset NULL when symmetric */
     bool transposed;
     uint32_t n_out;
     tt_dtype bias_dtype;
@@ -36,6 +37,20 @@ typedef struct tt_matrix {
 tt_status tt_matrix_create(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
                            uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err);
 void tt_matrix_release(tt_device *device, tt_matrix *matrix);
+
+/* The two halves of tt_matrix_create, for plans and for weights that stay in their file and pass through the device.
+ * describe fills *matrix with everything but memory: values.mem and bias.mem are NULL, their n_bytes are what is
+ * needed. The device may be NULL. */
+tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, uint32_t n_in,
+                             uint32_t n_taps, uint32_t split, bool geglu, tt_matrix *matrix, tt_error *err);
+
+/* Packs the values of a described matrix (not its bias) into values.n_bytes bytes of host memory, 64-byte aligned. Pure
+ * arithmetic on the host, no device is used. */
+void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, void *bytes);
+
+/* Makes the bias of a described matrix. */
+tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
+                                tt_matrix *matrix, tt_error *err);
 
 /* A float vector on the device, zero-padded to a multiple of 32 (norm scale and shift). */
 typedef struct tt_vector {

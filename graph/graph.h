@@ -102,6 +102,29 @@ tt_plane tt_graph_shape(const tt_graph *graph, tt_value value);
 /* Plans the arena (greedy by size), allocates it, records all launches. Reports the first failure of building. */
 tt_status tt_graph_compile(tt_graph *graph, tt_error *err);
 
+/* What a graph will need and do, known without a device. */
+typedef struct tt_graph_forecast {
+    size_t arena_bytes, io_bytes;                        /* activations; arrays that the host reads and writes */
+    double static_flops, step_flops;                     /* multiplications and additions of matrix and attention ops */
+    double step_bytes;                                   /* weights and activations that a run moves */
+    double linear_flops, conv3x3_flops, attention_flops; /* shares of step_flops */
+    size_t n_ops;                                        /* ops of a run without the static part */
+} tt_graph_forecast;
+
+/* What builds a graph over its store: a component's build function with its configuration and shape. */
+typedef void (*tt_graph_build_fn)(tt_graph *graph, const void *user);
+
+/* Builds over a new plan store and forecasts, all without a device. kernels->device is ignored. *store (may be NULL
+ * when nobody wants it) holds the bytes and names of the weights; to be destroyed by the caller. When *store is not
+ * NULL on entry, it is used and added to (encoder and decoder of one component). */
+tt_status tt_graph_forecast_of(const tt_kernels *kernels, const char *name, tt_weights *weights,
+                               tt_graph_build_fn build, const void *user, tt_weight_store **store,
+                               tt_graph_forecast *forecast, tt_error *err);
+
+/* Plans the graph instead of compiling it. The graph may have been made over a plan store and without a device; it
+ * cannot be run afterwards. Reports the first failure of building. */
+tt_status tt_graph_make_forecast(tt_graph *graph, tt_graph_forecast *forecast, tt_error *err);
+
 /* Replays: the static part when a static input changed, then the rest. Enqueues without waiting. */
 tt_status tt_graph_run(tt_graph *graph, tt_error *err);
 

@@ -1,5 +1,6 @@
 /* weight-store.c - finds, checks, packs and keeps the weights of one component. */
 #include "graph/weight-store.h"
+#include "base/checked.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -26,6 +27,10 @@ struct tt_weight_store {
     tt_entry **entries;
     size_t n_entries, capacity;
     uint64_t n_bytes;
+    bool is_plan;
+    tt_listed_tensor *listed; /* plans only */
+    size_t n_listed, listed_capacity;
+    uint32_t n_groups;
 };
 
 tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store, tt_error *err)
@@ -37,6 +42,15 @@ tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights,
     s->weights = weights;
     *store = s;
     return TT_OK;
+}
+
+tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
+                                      tt_error *err)
+{
+    tt_status status = tt_weight_store_create(kernels, weights, store, err);
+    if (status == TT_OK)
+        (*store)->is_plan = true;
+    return status;
 }
 
 static void release_entry(tt_weight_store *store, tt_entry *entry)
@@ -58,6 +72,9 @@ void tt_weight_store_destroy(tt_weight_store *store)
         return;
     for (size_t i = 0; i < store->n_entries; i++)
         release_entry(store, store->entries[i]);
+    for (size_t i = 0; i < store->n_listed; i++)
+        free((void *)(uintptr_t)store->listed[i].name);
+    free(store->listed);
     free(store->entries);
     free(store);
 }
@@ -65,6 +82,38 @@ void tt_weight_store_destroy(tt_weight_store *store)
 uint64_t tt_weight_store_bytes(const tt_weight_store *store)
 {
     return store->n_bytes;
+}
+
+size_t tt_weight_store_n_tensors(const tt_weight_store *store)
+{
+    return store->n_listed;
+}
+
+const tt_listed_tensor *tt_weight_store_tensor(const tt_weight_store *store, size_t index)
+{
+    return index < store->n_listed ? &store->listed[index] : NULL;
+}
+
+/* Appends to the list of a plan; a name that is listed already stays as it is. */
+static tt_status list_tensor(tt_weight_store *store, const tt_listed_tensor *tensor, tt_error *err)
+{
+    for (size_t i = 0; i < store->n_listed; i++)
+        if (strcmp(store->listed[i].name, tensor->name) == 0)
+            return TT_OK;
+    if (store->n_listed == store->listed_capacity) {
+        size_t capacity = store->listed_capacity ? store->listed_capacity * 2 : 256;
+        tt_listed_tensor *larger = realloc(store->listed, capacity * sizeof *larger);
+        if (!larger)
+            return tt_fail_memory(err, "a list of tensors", capacity * sizeof *larger);
+        store->listed = larger;
+        store->listed_capacity = capacity;
+    }
+    char *name;
+    if (!tt_string_copy(tensor->name, &name))
+        return tt_fail_memory(err, "a tensor's name", strlen(tensor->name));
+    store->listed[store->n_listed] = *tensor;
+    store->listed[store->n_listed++].name = name;
+    return TT_OK;
 }
 
 static tt_entry *find_entry(const tt_weight_store *store, const char *key)
@@ -120,6 +169,40 @@ static tt_status find_tensor(tt_weight_store *store, const char *layer, const ch
     return tt_weights_get(store->weights, name, n_dims, dims, weight, err);
 }
 
+/* Lists weights and biases of a matrix as one group. */
+static tt_status list_parts(tt_weight_store *store, const tt_matrix_request *request, tt_error *err)
+{
+    static const char *const suffixes[] = {".weight", ".bias"};
+    uint32_t side = request->n_taps == 9 ? 3 : 1, group = store->n_groups++;
+    tt_status status = TT_OK;
+    for (uint32_t i = 0; i < request->n_parts * 2 && status == TT_OK; i++) {
+        bool is_bias = i % 2 == 1;
+        if (is_bias && !request->has_bias)
+            continue;
+        char name[TT_MAX_NAME];
+        (void)snprintf(name, sizeof name, "%s%s", request->names[i / 2], suffixes[i % 2]);
+        tt_listed_tensor tensor = {.name = name,
+                                   .role = is_bias ? TT_ROLE_BIAS : TT_ROLE_MATRIX,
+                                   .n_dims = is_bias                ? 1
+                                             : request->n_taps == 9 ? 4
+                                                                    : 2,
+                                   .dims = {request->n_out[i / 2], request->n_in, side, side},
+                                   .group = group,
+                                   .split = request->split};
+        status = list_tensor(store, &tensor, err);
+    }
+    return status;
+}
+
+/* Lists a vector or table, as a group of its own. */
+static tt_status list_one(tt_weight_store *store, const char *name, tt_tensor_role role, uint64_t rows, uint64_t width,
+                          tt_error *err)
+{
+    tt_listed_tensor tensor = {
+        .name = name, .role = role, .n_dims = width ? 2 : 1, .dims = {rows, width}, .group = store->n_groups++};
+    return store->is_plan ? list_tensor(store, &tensor, err) : TT_OK;
+}
+
 /* Finds weight and bias of every part. */
 static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *request, tt_matrix_part *parts,
                             tt_error *err)
@@ -137,6 +220,8 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
             return status;
         parts[i] = (tt_matrix_part){.dtype = weight.tensor.dtype,
                                     .values = weight.tensor.data,
+                                    .scale = weight.scale,
+                                    .offset = weight.offset,
                                     .transposed = weight.transposed,
                                     .n_out = request->n_out[i]};
         if (request->has_bias) {
@@ -150,8 +235,20 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
 static void drop_parts(const tt_matrix_request *request, const tt_matrix_part *parts)
 {
     for (uint32_t i = 0; i < request->n_parts; i++)
-        tt_mapping_drop(parts[i].values,
-                        (size_t)request->n_out[i] * request->n_in * request->n_taps * tt_dtype_size(parts[i].dtype));
+        tt_mapping_drop(parts[i].values, (size_t)tt_dtype_bytes(parts[i].dtype, (uint64_t)request->n_out[i] *
+                                                                                    request->n_in * request->n_taps));
+}
+
+/* Describes or, unless the store is a plan, makes the matrix. */
+static tt_status fill_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix_part *parts,
+                             tt_matrix *matrix, tt_error *err)
+{
+    if (!store->is_plan)
+        return tt_matrix_create(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
+                                request->split, request->geglu, matrix, err);
+    tt_status status = tt_matrix_describe(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
+                                          request->split, request->geglu, matrix, err);
+    return status == TT_OK ? list_parts(store, request, err) : status;
 }
 
 static tt_status make_matrix(tt_weight_store *store, const char *key, const tt_matrix_request *request,
@@ -164,14 +261,14 @@ static tt_status make_matrix(tt_weight_store *store, const char *key, const tt_m
     tt_entry *entry = new_entry(store, TT_ENTRY_MATRIX, key);
     if (!entry)
         return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    status = tt_matrix_create(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps, request->split,
-                              request->geglu, &entry->as.matrix, err);
+    status = fill_matrix(store, request, parts, &entry->as.matrix, err);
     if (status != TT_OK) {
         tt_error_prefix(err, request->names[0]);
         free_entry(entry);
         return status;
     }
-    drop_parts(request, parts);
+    if (!store->is_plan)
+        drop_parts(request, parts);
     keep_entry(store, entry, entry->as.matrix.values.n_bytes + entry->as.matrix.bias.n_bytes);
     *matrix = &entry->as.matrix;
     return TT_OK;
@@ -209,12 +306,17 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
     uint64_t dims = n;
     tt_weight weight;
     tt_status status = tt_weights_get(store->weights, name, 1, &dims, &weight, err);
+    if (status == TT_OK)
+        status = list_one(store, name, TT_ROLE_VECTOR, n, 0, err);
     if (status != TT_OK)
         return status;
     entry = new_entry(store, TT_ENTRY_VECTOR, name);
     if (!entry)
         return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    status = tt_vector_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n, &entry->as.vector, err);
+    if (store->is_plan)
+        entry->as.vector = (tt_vector){.values.n_bytes = tt_round_up(n, 32) * sizeof(float), .n = n};
+    else
+        status = tt_vector_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n, &entry->as.vector, err);
     if (status != TT_OK) {
         free_entry(entry);
         return status;
@@ -235,18 +337,24 @@ tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32
     uint64_t dims[2] = {n_rows, width};
     tt_weight weight;
     tt_status status = tt_weights_get(store->weights, name, 2, dims, &weight, err);
+    if (status == TT_OK)
+        status = list_one(store, name, TT_ROLE_TABLE, n_rows, width, err);
     if (status != TT_OK)
         return status;
     entry = new_entry(store, TT_ENTRY_TABLE, name);
     if (!entry)
         return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    status =
-        tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width, &entry->as.table, err);
+    if (store->is_plan)
+        entry->as.table = (tt_table){.n_rows = n_rows, .width = width};
+    else
+        status = tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width,
+                                 &entry->as.table, err);
     if (status != TT_OK) {
         free_entry(entry);
         return status;
     }
-    tt_mapping_drop(weight.tensor.data, (size_t)weight.tensor.n_bytes);
+    if (!store->is_plan)
+        tt_mapping_drop(weight.tensor.data, (size_t)weight.tensor.n_bytes);
     keep_entry(store, entry, entry->as.table.values.n_bytes);
     *table = &entry->as.table;
     return TT_OK;

@@ -27,6 +27,11 @@ typedef struct tt_weight_store tt_weight_store;
 tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
                                  tt_error *err);
 
+/* A store that only notes what it is asked for: shapes are checked, sizes are summed and tensors are listed, nothing is
+ * packed and no device is used (kernels->device may be NULL). For graphs that are planned, not run. */
+tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
+                                      tt_error *err);
+
 /* Frees the device memory of everything packed so far; no graph that uses it may run again. */
 void tt_weight_store_destroy(tt_weight_store *store);
 
@@ -40,7 +45,24 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
                                 const tt_table **table, tt_error *err);
 
-/* Device bytes of everything packed so far. */
+/* Device bytes of everything packed so far, or that would have been packed. */
 uint64_t tt_weight_store_bytes(const tt_weight_store *store);
+
+/* What a tensor is used as. */
+typedef enum tt_tensor_role { TT_ROLE_MATRIX = 0, TT_ROLE_BIAS, TT_ROLE_VECTOR, TT_ROLE_TABLE } tt_tensor_role;
+
+/* One tensor that was asked for, by its canonical name. */
+typedef struct tt_listed_tensor {
+    const char *name; /* owned by the store */
+    tt_tensor_role role;
+    uint32_t n_dims;
+    uint64_t dims[4];
+    uint32_t group; /* tensors of one packed matrix (QKV) share a number; they must be of one type to stay quantized */
+    uint32_t split; /* matrices with two sources: inputs of the first, else 0 */
+} tt_listed_tensor;
+
+/* Tensors in the order in which they were first asked for, each once; only stores made by _create_plan list. */
+size_t tt_weight_store_n_tensors(const tt_weight_store *store);
+const tt_listed_tensor *tt_weight_store_tensor(const tt_weight_store *store, size_t index);
 
 #endif

@@ -135,7 +135,7 @@ static tt_status take_metadata(tt_model_files *files, tt_error *err)
     for (int i = 0; i < TEXT_CONFIG; i++) {
         char key[64];
         (void)snprintf(key, sizeof(key), "tintype.%s", texts[i].role);
-        if (!tt_string_copy(tt_safetensors_metadata(files->whole.items[0], key), &files->texts[i]))
+        if (!tt_string_copy(tt_tensor_file_metadata(files->whole.items[0], key), &files->texts[i]))
             return tt_fail_memory(err, key, 0);
     }
     return parse_model_index(files, err);
@@ -161,7 +161,7 @@ static tt_status open_single(tt_model_files *files, tt_error *err)
     files->whole.items = calloc(1, sizeof(*files->whole.items));
     if (files->whole.items == NULL)
         return tt_fail_memory(err, files->path, sizeof(*files->whole.items));
-    tt_status status = tt_safetensors_open(files->path, &files->whole.items[0], err);
+    tt_status status = tt_tensor_file_open(files->path, &files->whole.items[0], err);
     if (status == TT_ERROR_FORMAT && tt_is_pickle_name(files->path))
         return tt_fail(
             err, TT_ERROR_UNSUPPORTED,
@@ -171,7 +171,7 @@ static tt_status open_single(tt_model_files *files, tt_error *err)
     if (status != TT_OK)
         return status;
     files->whole.n_items = 1;
-    if (tt_safetensors_metadata(files->whole.items[0], "tintype.model_index") != NULL)
+    if (tt_tensor_file_metadata(files->whole.items[0], "tintype.model_index") != NULL)
         return take_metadata(files, err);
     files->layout = TT_LAYOUT_SINGLE;
     return read_beside(files, err);
@@ -235,16 +235,16 @@ const char *tt_model_files_class(const tt_model_files *files, const char *role)
 }
 
 /* True when the file has tensors under the prefix. Names are sorted, but one pass at opening time is cheap enough. */
-static bool has_tensors(const tt_safetensors *file, const char *prefix)
+static bool has_tensors(const tt_tensor_file *file, const char *prefix)
 {
     size_t n_prefix = strlen(prefix);
-    for (size_t i = 0; i < tt_safetensors_count(file); i++)
-        if (strncmp(tt_safetensors_at(file, i)->name, prefix, n_prefix) == 0)
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++)
+        if (strncmp(tt_tensor_file_at(file, i)->name, prefix, n_prefix) == 0)
             return true;
     return false;
 }
 
-void tt_model_files_component(const tt_model_files *files, const char *role, tt_safetensors *const **list,
+void tt_model_files_component(const tt_model_files *files, const char *role, tt_tensor_file *const **list,
                               size_t *n_list, const char **prefix)
 {
     const tt_weight_files *found = NULL;
@@ -268,5 +268,5 @@ void tt_model_files_component(const tt_model_files *files, const char *role, tt_
 const char *tt_model_files_metadata(const tt_model_files *files, const char *key)
 {
     bool is_file = files->layout == TT_LAYOUT_TINTYPE || files->layout == TT_LAYOUT_SINGLE;
-    return is_file ? tt_safetensors_metadata(files->whole.items[0], key) : NULL;
+    return is_file ? tt_tensor_file_metadata(files->whole.items[0], key) : NULL;
 }

@@ -44,7 +44,7 @@ const char *tt_model_files_class(const tt_model_files *files, const char *role);
 /* The open files of a component role ("unet", "vae", "text_encoder", "text_encoder_2"; "" for single files and
  * component folders). *list stays owned by files; *prefix is what stands before canonical names ("unet." in
  * tintype files, "" in folders and single files). Missing: n_list 0. */
-void tt_model_files_component(const tt_model_files *files, const char *role, tt_safetensors *const **list,
+void tt_model_files_component(const tt_model_files *files, const char *role, tt_tensor_file *const **list,
                               size_t *n_list, const char **prefix);
 
 /* Metadata of a single file ("tintype.default_steps", "modelspec.title"), NULL when absent. */

@@ -3,26 +3,14 @@
  * Follows the format's description (8 bytes of little-endian header length, JSON header, data) and its reference
  * reader's checks: the tensors, sorted by offset, tile the data exactly. */
 #include "model-file/safetensors.h"
-
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/json.h"
-#include "base/text.h"
+#include "model-file/tensor-file-private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000, MAX_TENSORS = 65536 };
-
-struct tt_safetensors {
-    char *path;
-    tt_mapping mapping;
-    bool is_mapped;     /* the mapping is ours */
-    tt_tensor *tensors; /* in name order once open */
-    size_t n_tensors;
-    char *names;      /* all names, each with a terminator */
-    json_t *metadata; /* NULL when there is none */
-};
 
 /* ---- what the file is when it is no safetensors file ------------------------------------------------------------ */
 
@@ -34,10 +22,6 @@ static bool starts_with(const tt_mapping *mapping, const char *magic, size_t n_m
 /* Says what a file without a plausible header is, where its first bytes tell; TT_OK when they do not. */
 static tt_status recognise_other(const char *path, const tt_mapping *mapping, tt_error *err)
 {
-    if (starts_with(mapping, "GGUF", 4))
-        return tt_fail(
-            err, TT_ERROR_UNSUPPORTED,
-            "%s: this is a GGUF file, which this version does not read; use the .safetensors file of the model", path);
     if (starts_with(mapping, "PK\x03\x04", 4) ||
         (mapping->n_bytes > 1 && mapping->bytes[0] == 0x80 && mapping->bytes[1] >= 1 && mapping->bytes[1] <= 5))
         return tt_fail(
@@ -206,7 +190,7 @@ static tt_status parse_entry(const json_t *entry, const uint8_t *data, uint64_t 
 
 /* ---- all entries ------------------------------------------------------------------------------------------------ */
 
-static tt_status keep_metadata(tt_safetensors *file, json_t *metadata, tt_error *err)
+static tt_status keep_metadata(tt_tensor_file *file, json_t *metadata, tt_error *err)
 {
     const char *key;
     json_t *value;
@@ -221,8 +205,13 @@ static tt_status keep_metadata(tt_safetensors *file, json_t *metadata, tt_error 
                            "damaged",
                            file->path, key);
     }
-    file->metadata = json_incref(metadata);
-    return TT_OK;
+    tt_status status = TT_OK;
+    json_object_foreach(metadata, key, value)
+    {
+        if (status == TT_OK)
+            status = tt_tensor_file_add_metadata(file, key, json_string_value(value), json_string_length(value), err);
+    }
+    return status;
 }
 
 static bool is_metadata(const char *key)
@@ -231,7 +220,7 @@ static bool is_metadata(const char *key)
 }
 
 /* Makes room for the tensors and their names; refuses too many and too long ones. */
-static tt_status reserve(tt_safetensors *file, json_t *root, tt_error *err)
+static tt_status reserve(tt_tensor_file *file, json_t *root, tt_error *err)
 {
     const char *key;
     json_t *value;
@@ -261,7 +250,7 @@ static tt_status reserve(tt_safetensors *file, json_t *root, tt_error *err)
     return TT_OK;
 }
 
-static tt_status parse_tensors(tt_safetensors *file, json_t *root, const uint8_t *data, uint64_t n_data, tt_error *err)
+static tt_status parse_tensors(tt_tensor_file *file, json_t *root, const uint8_t *data, uint64_t n_data, tt_error *err)
 {
     const char *key;
     json_t *value;
@@ -297,13 +286,8 @@ static int compare_data(const void *a, const void *b)
     return x->n_bytes == y->n_bytes ? 0 : x->n_bytes < y->n_bytes ? -1 : 1;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const tt_tensor *)a)->name, ((const tt_tensor *)b)->name);
-}
-
 /* Tensors in the order of their data must follow each other without hole or overlap and fill the data. */
-static tt_status check_tiling(tt_safetensors *file, const uint8_t *data, uint64_t n_data, tt_error *err)
+static tt_status check_tiling(tt_tensor_file *file, const uint8_t *data, uint64_t n_data, tt_error *err)
 {
     uint64_t expected = 0;
     if (file->n_tensors > 0)
@@ -329,12 +313,10 @@ static tt_status check_tiling(tt_safetensors *file, const uint8_t *data, uint64_
             err, TT_ERROR_FORMAT,
             "%s: %llu bytes follow the last tensor and belong to none; the file is damaged, download it again",
             file->path, (unsigned long long)(n_data - expected));
-    if (file->n_tensors > 0)
-        qsort(file->tensors, file->n_tensors, sizeof(*file->tensors), compare_names);
     return TT_OK;
 }
 
-static tt_status parse_file(tt_safetensors *file, tt_error *err)
+tt_status tt_safetensors_parse(tt_tensor_file *file, tt_error *err)
 {
     const tt_mapping *mapping = &file->mapping;
     uint64_t n_header = 0;
@@ -356,86 +338,4 @@ static tt_status parse_file(tt_safetensors *file, tt_error *err)
         status = check_tiling(file, data, n_data, err);
     json_decref(root);
     return status;
-}
-
-/* ---- the object ------------------------------------------------------------------------------------------------- */
-
-/* Takes the mapping over, also when it fails. */
-static tt_status open_mapping(tt_mapping mapping, bool is_mapped, const char *name, tt_safetensors **file,
-                              tt_error *err)
-{
-    tt_status status;
-    tt_safetensors *made = calloc(1, sizeof(*made));
-    *file = NULL;
-    if (made == NULL) {
-        if (is_mapped)
-            tt_file_unmap(&mapping);
-        return tt_fail_memory(err, name, sizeof(*made));
-    }
-    made->mapping = mapping;
-    made->is_mapped = is_mapped;
-    if (!tt_string_copy(name, &made->path))
-        status = tt_fail_memory(err, name, strlen(name) + 1);
-    else
-        status = parse_file(made, err);
-    if (status == TT_OK)
-        *file = made;
-    else
-        tt_safetensors_close(made);
-    return status;
-}
-
-tt_status tt_safetensors_open(const char *path, tt_safetensors **file, tt_error *err)
-{
-    tt_mapping mapping;
-    *file = NULL;
-    tt_status status = tt_file_map(path, &mapping, err);
-    return status != TT_OK ? status : open_mapping(mapping, true, path, file, err);
-}
-
-tt_status tt_safetensors_open_memory(const void *bytes, size_t n_bytes, const char *name, tt_safetensors **file,
-                                     tt_error *err)
-{
-    return open_mapping((tt_mapping){bytes, n_bytes}, false, name, file, err);
-}
-
-void tt_safetensors_close(tt_safetensors *file)
-{
-    if (file == NULL)
-        return;
-    if (file->is_mapped)
-        tt_file_unmap(&file->mapping);
-    json_decref(file->metadata);
-    free(file->tensors);
-    free(file->names);
-    free(file->path);
-    free(file);
-}
-
-const char *tt_safetensors_path(const tt_safetensors *file)
-{
-    return file->path;
-}
-
-size_t tt_safetensors_count(const tt_safetensors *file)
-{
-    return file->n_tensors;
-}
-
-const tt_tensor *tt_safetensors_at(const tt_safetensors *file, size_t index)
-{
-    return index < file->n_tensors ? &file->tensors[index] : NULL;
-}
-
-const tt_tensor *tt_safetensors_find(const tt_safetensors *file, const char *name)
-{
-    tt_tensor key = {.name = name};
-    if (file->n_tensors == 0)
-        return NULL;
-    return bsearch(&key, file->tensors, file->n_tensors, sizeof(*file->tensors), compare_names);
-}
-
-const char *tt_safetensors_metadata(const tt_safetensors *file, const char *key)
-{
-    return json_string_value(json_object_get(file->metadata, key));
 }

@@ -14,7 +14,7 @@ enum { MAX_SHARDS = 1000, MAX_INDEX_BYTES = 32 * 1024 * 1024 };
 void tt_weight_files_close(tt_weight_files *files)
 {
     for (size_t i = 0; i < files->n_items; i++)
-        tt_safetensors_close(files->items[i]);
+        tt_tensor_file_close(files->items[i]);
     free(files->items);
     *files = (tt_weight_files){0};
 }
@@ -35,14 +35,14 @@ bool tt_is_pickle_name(const char *name)
 static tt_status append(const char *folder, const char *name, tt_weight_files *files, tt_error *err)
 {
     char *path = tt_path_join(folder, name);
-    tt_safetensors **items = realloc(files->items, (files->n_items + 1) * sizeof(*items));
+    tt_tensor_file **items = realloc(files->items, (files->n_items + 1) * sizeof(*items));
     tt_status status = TT_OK;
     if (items != NULL)
         files->items = items;
     if (path == NULL || items == NULL)
         status = tt_fail_memory(err, name, sizeof(*items));
     else
-        status = tt_safetensors_open(path, &files->items[files->n_items], err);
+        status = tt_tensor_file_open(path, &files->items[files->n_items], err);
     if (status == TT_OK)
         files->n_items++;
     free(path);
@@ -62,10 +62,10 @@ static bool is_shard_name(const char *name)
 }
 
 /* The open shard of that file name, NULL when it is not open yet. Shards are few, tensors many: the last one first. */
-static tt_safetensors *open_shard(const tt_weight_files *files, const char *name)
+static tt_tensor_file *open_shard(const tt_weight_files *files, const char *name)
 {
     for (size_t i = files->n_items; i-- > 0;) {
-        const char *path = tt_safetensors_path(files->items[i]);
+        const char *path = tt_tensor_file_path(files->items[i]);
         const char *slash = strrchr(path, '/');
         if (strcmp(slash == NULL ? path : slash + 1, name) == 0)
             return files->items[i];
@@ -91,7 +91,7 @@ static tt_status take_entry(const char *folder, const char *path, const char *te
         if (status != TT_OK)
             return status;
     }
-    if (tt_safetensors_find(open_shard(files, shard), tensor) == NULL)
+    if (tt_tensor_file_find(open_shard(files, shard), tensor) == NULL)
         return tt_fail(err, TT_ERROR_FORMAT,
                        "%s: tensor \"%.120s\" should be in %.120s, but is not; download the model again", path, tensor,
                        shard);

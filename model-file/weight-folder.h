@@ -2,11 +2,11 @@
 #ifndef TT_MODEL_FILE_WEIGHT_FOLDER_H
 #define TT_MODEL_FILE_WEIGHT_FOLDER_H
 
-#include "model-file/safetensors.h"
+#include "model-file/tensor-file.h"
 
 /* Open files, in the order of their names in the index. */
 typedef struct tt_weight_files {
-    tt_safetensors **items;
+    tt_tensor_file **items;
     size_t n_items;
 } tt_weight_files;
 

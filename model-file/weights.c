@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct tt_weights {
-    tt_safetensors **files;
+    tt_tensor_file **files;
     size_t n_files;
     bool owns_files;
     char *prefix;
@@ -25,7 +25,7 @@ struct tt_weights {
 typedef struct found_tensor {
     tt_tensor_place place;
     char stored_name[2 * TT_MAX_NAME];
-    const tt_safetensors *file;
+    const tt_tensor_file *file;
     const tt_tensor *stored; /* NULL when no file has it */
     size_t file_index, index;
 } found_tensor;
@@ -37,26 +37,26 @@ static bool has_prefix(const tt_weights *weights, const tt_tensor *tensor)
 
 /* ---- the object ------------------------------------------------------------------------------------------------- */
 
-static bool keep_files(tt_weights *weights, tt_safetensors *const *files, size_t n_files)
+static bool keep_files(tt_weights *weights, tt_tensor_file *const *files, size_t n_files)
 {
     weights->files = calloc(n_files + 1, sizeof(*weights->files));
     weights->used = calloc(n_files + 1, sizeof(*weights->used));
     if (weights->files == NULL || weights->used == NULL)
         return false;
     for (size_t i = 0; i < n_files; i++) {
-        size_t n = tt_safetensors_count(files[i]);
+        size_t n = tt_tensor_file_count(files[i]);
         weights->used[i] = calloc(n + 1, sizeof(bool));
         if (weights->used[i] == NULL)
             return false;
         for (size_t j = 0; j < n; j++)
-            weights->n_tensors += has_prefix(weights, tt_safetensors_at(files[i], j));
+            weights->n_tensors += has_prefix(weights, tt_tensor_file_at(files[i], j));
         weights->files[i] = files[i];
         weights->n_files++;
     }
     return true;
 }
 
-tt_status tt_weights_create(tt_safetensors *const *files, size_t n_files, bool owns_files, const char *prefix,
+tt_status tt_weights_create(tt_tensor_file *const *files, size_t n_files, bool owns_files, const char *prefix,
                             tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err)
 {
     *weights = NULL;
@@ -82,7 +82,7 @@ void tt_weights_destroy(tt_weights *weights)
     if (weights == NULL)
         return;
     for (size_t i = 0; weights->owns_files && i < weights->n_files; i++)
-        tt_safetensors_close(weights->files[i]);
+        tt_tensor_file_close(weights->files[i]);
     for (size_t i = 0; weights->used != NULL && i < weights->n_files; i++)
         free(weights->used[i]);
     free(weights->used);
@@ -107,10 +107,10 @@ static void find(const tt_weights *weights, const char *canonical, found_tensor 
     for (size_t i = 0; known && i < weights->n_files && found->stored == NULL; i++) {
         found->file = weights->files[i];
         found->file_index = i;
-        found->stored = tt_safetensors_find(found->file, found->stored_name);
+        found->stored = tt_tensor_file_find(found->file, found->stored_name);
     }
     if (found->stored != NULL)
-        found->index = (size_t)(found->stored - tt_safetensors_at(found->file, 0));
+        found->index = (size_t)(found->stored - tt_tensor_file_at(found->file, 0));
 }
 
 /* The canonical tensor as a view of the stored one: a slice of dims[0], dims turned around when transposed. False when
@@ -133,7 +133,7 @@ static bool view_of(const found_tensor *found, tt_weight *weight)
         tensor.dims[0] = tensor.dims[1];
         tensor.dims[1] = first;
     }
-    *weight = (tt_weight){tensor, found->place.transposed};
+    *weight = (tt_weight){.tensor = tensor, .transposed = found->place.transposed};
     return true;
 }
 
@@ -179,7 +179,7 @@ static tt_status fail_missing(const tt_weights *weights, const found_tensor *fou
                        found->stored_name);
     return tt_fail(err, TT_ERROR_FORMAT,
                    "%s%s: tensor \"%s\" is missing; the model is incomplete or of an architecture that is not known",
-                   tt_safetensors_path(weights->files[0]), weights->n_files > 1 ? " and its further parts" : "",
+                   tt_tensor_file_path(weights->files[0]), weights->n_files > 1 ? " and its further parts" : "",
                    found->stored_name);
 }
 
@@ -193,7 +193,7 @@ static tt_status fail_shape(const found_tensor *found, uint32_t n_dims, const ui
     return tt_fail(
         err, TT_ERROR_FORMAT,
         "%s: tensor \"%s\": expected shape %s%s%s, found %s; the file is damaged or does not belong to its config",
-        tt_safetensors_path(found->file), found->stored_name, cut, expected,
+        tt_tensor_file_path(found->file), found->stored_name, cut, expected,
         found->place.transposed ? " transposed" : "", stored);
 }
 
@@ -220,7 +220,7 @@ tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_
             err, TT_ERROR_FORMAT,
             "%s: tensor \"%s\": expected floating-point weights (F32, F16 or BF16), found %s; use a model that "
             "is not quantized",
-            tt_safetensors_path(found.file), found.stored_name, tt_dtype_name(found.stored->dtype));
+            tt_tensor_file_path(found.file), found.stored_name, tt_dtype_name(found.stored->dtype));
     if (n_dims > TT_MAX_DIMS || !view_of(&found, &view) || !shape_agrees(&view.tensor, n_dims, dims))
         return fail_shape(&found, n_dims, dims, err);
     view.tensor.n_dims = n_dims;
@@ -252,10 +252,21 @@ uint64_t tt_weights_elements(const tt_weights *weights)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < weights->n_files; i++)
-        for (size_t j = 0; j < tt_safetensors_count(weights->files[i]); j++) {
-            const tt_tensor *tensor = tt_safetensors_at(weights->files[i], j);
+        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
+            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
             if (has_prefix(weights, tensor) && is_floating(tensor->dtype))
                 n += tt_tensor_count(tensor);
+        }
+    return n;
+}
+
+uint64_t tt_weights_bytes(const tt_weights *weights)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < weights->n_files; i++)
+        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
+            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
+            n += has_prefix(weights, tensor) ? tensor->n_bytes : 0;
         }
     return n;
 }
@@ -264,8 +275,8 @@ bool tt_weights_all_half(const tt_weights *weights)
 {
     size_t n_half = 0;
     for (size_t i = 0; i < weights->n_files; i++)
-        for (size_t j = 0; j < tt_safetensors_count(weights->files[i]); j++) {
-            const tt_tensor *tensor = tt_safetensors_at(weights->files[i], j);
+        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
+            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
             if (!has_prefix(weights, tensor) || !is_floating(tensor->dtype))
                 continue;
             if (tensor->dtype != TT_F16)

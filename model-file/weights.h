@@ -2,11 +2,11 @@
  *
  * Stages ask for tensors by their canonical name: the diffusers/transformers state-dict name without any component
  * prefix, e.g. "down_blocks.0.resnets.0.conv1.weight" or "text_model.embeddings.token_embedding.weight". A weight
- * source finds them in one or more safetensors files, through an optional translation of names (LDM checkpoints). */
+ * source finds them in one or more files, through an optional translation of names (LDM checkpoints). */
 #ifndef TT_MODEL_FILE_WEIGHTS_H
 #define TT_MODEL_FILE_WEIGHTS_H
 
-#include "model-file/safetensors.h"
+#include "model-file/tensor-file.h"
 
 /* Where a canonical tensor is found in a file. */
 typedef struct tt_tensor_place {
@@ -21,15 +21,19 @@ typedef bool (*tt_translate_fn)(const void *layout, const char *canonical, tt_te
 
 typedef struct tt_weights tt_weights;
 
-/* A found tensor. `transposed` as in tt_tensor_place (dims are the canonical ones, data is as stored). */
+/* A found tensor. `transposed` as in tt_tensor_place (dims are the canonical ones, data is as stored).
+ *
+ * w8c, int8 per output channel: the tensor NAME is I8 and stands beside NAME_scale (F32, [dims[0]]) and, when it is
+ * asymmetric, NAME_offset (F32, [dims[0]]): value = scale * q + offset. */
 typedef struct tt_weight {
     tt_tensor tensor;
     bool transposed;
+    const void *scale, *offset; /* w8c: floats, may be unaligned; NULL for other types, offset also when symmetric */
 } tt_weight;
 
 /* Makes a source over n_files open files (kept by the caller, or owned when owns_files). `prefix` (may be "") stands
  * before every stored name. translate may be NULL (identity); layout is kept by reference. */
-tt_status tt_weights_create(tt_safetensors *const *files, size_t n_files, bool owns_files, const char *prefix,
+tt_status tt_weights_create(tt_tensor_file *const *files, size_t n_files, bool owns_files, const char *prefix,
                             tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err);
 void tt_weights_destroy(tt_weights *weights);
 
@@ -40,8 +44,10 @@ bool tt_weights_has(const tt_weights *weights, const char *canonical);
 bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight *weight);
 
 /* Finds a canonical tensor and checks its shape. n_dims 2 accepts a stored [o, i, 1, 1] and n_dims 4 with dims[2..3] of
- * 1 a stored [o, i] (1x1 convolution or linear, both are in use for the same layer). Only floating types are accepted.
- * The sentence names file, stored name, expected and found shape. Marks the tensor as used. */
+ * 1 a stored [o, i] (1x1 convolution or linear, both are in use for the same layer); n_dims 4 accepts a stored
+ * [o, i * kh * kw], which is how convolutions are kept in blocks. Floating types, block types and w8c are accepted; a
+ * tensor of blocks is not cut across one. The sentence names file, stored name, expected and found shape. Marks the
+ * tensor (and the scale and offset of w8c) as used. */
 tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_dims, const uint64_t *dims,
                          tt_weight *weight, tt_error *err);
 
@@ -55,7 +61,11 @@ uint64_t tt_weights_parameters(const tt_weights *weights);
 /* Sum of elements of all floating tensors under the prefix, used or not. */
 uint64_t tt_weights_elements(const tt_weights *weights);
 
-/* True when every floating tensor under the prefix is F16. */
+/* True when every tensor of weights under the prefix is F16 or quantized (norms and biases of quantized models may be
+ * F32): half storage loses nothing that the file still has. */
 bool tt_weights_all_half(const tt_weights *weights);
+
+/* Bytes of all tensors under the prefix, used or not. */
+uint64_t tt_weights_bytes(const tt_weights *weights);
 
 #endif

@@ -167,14 +167,14 @@ static tt_status read_tensor(const tt_tensor *tensor, tt_arrays *arrays, tt_erro
 tt_status tt_arrays_read(tt_context *context, const char *path, tt_arrays *arrays)
 {
     tt_error *err = tt_context_begin(context);
-    tt_safetensors *file = NULL;
+    tt_tensor_file *file = NULL;
     tt_arrays read = {0};
-    tt_status status = tt_safetensors_open(path, &file, err);
+    tt_status status = tt_tensor_file_open(path, &file, err);
     if (status != TT_OK)
         return status;
-    for (size_t i = 0; i < tt_safetensors_count(file) && status == TT_OK; i++)
-        status = read_tensor(tt_safetensors_at(file, i), &read, err);
-    tt_safetensors_close(file);
+    for (size_t i = 0; i < tt_tensor_file_count(file) && status == TT_OK; i++)
+        status = read_tensor(tt_tensor_file_at(file, i), &read, err);
+    tt_tensor_file_close(file);
     if (status != TT_OK) {
         tt_arrays_free(&read);
         return status;

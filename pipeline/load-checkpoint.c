@@ -42,13 +42,13 @@ static tt_status beside_text(const tt_model *model, const char *role, char **tex
 
 static bool has_prefix(const tt_model_files *files, const char *prefix)
 {
-    tt_safetensors *const *list = NULL;
+    tt_tensor_file *const *list = NULL;
     size_t n = 0, length = strlen(prefix);
     const char *unused = "";
     tt_model_files_component(files, "", &list, &n, &unused);
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < tt_safetensors_count(list[i]); j++)
-            if (strncmp(tt_safetensors_at(list[i], j)->name, prefix, length) == 0)
+        for (size_t j = 0; j < tt_tensor_file_count(list[i]); j++)
+            if (strncmp(tt_tensor_file_at(list[i], j)->name, prefix, length) == 0)
                 return true;
     return false;
 }
@@ -277,15 +277,15 @@ static uint64_t count_ignored(const tt_model *model)
 {
     static const char *const used[] = {"model.diffusion_model.", "first_stage_model.", "cond_stage_model.",
                                        "conditioner.embedders."};
-    tt_safetensors *const *list = NULL;
+    tt_tensor_file *const *list = NULL;
     size_t n = 0;
     uint64_t ignored = 0;
     const char *unused = "";
     bool vae_is_short = !has_prefix(model->files, "first_stage_model.") && has_prefix(model->files, "vae.decoder.");
     tt_model_files_component(model->files, "", &list, &n, &unused);
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < tt_safetensors_count(list[i]); j++) {
-            const char *name = tt_safetensors_at(list[i], j)->name;
+        for (size_t j = 0; j < tt_tensor_file_count(list[i]); j++) {
+            const char *name = tt_tensor_file_at(list[i], j)->name;
             bool is_used = vae_is_short && strncmp(name, "vae.", 4) == 0;
             for (size_t k = 0; k < sizeof used / sizeof *used; k++)
                 is_used = is_used || strncmp(name, used[k], strlen(used[k])) == 0;

@@ -8,12 +8,12 @@
 
 bool tt_model_file_has(const tt_model_files *files, const char *name)
 {
-    tt_safetensors *const *list = NULL;
+    tt_tensor_file *const *list = NULL;
     size_t n = 0;
     const char *prefix = "";
     tt_model_files_component(files, "", &list, &n, &prefix);
     for (size_t i = 0; i < n; i++)
-        if (tt_safetensors_find(list[i], name))
+        if (tt_tensor_file_find(list[i], name))
             return true;
     return false;
 }
@@ -21,7 +21,7 @@ bool tt_model_file_has(const tt_model_files *files, const char *name)
 tt_status tt_model_component(const tt_model_files *files, const char *role, const char *extra_prefix,
                              tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err)
 {
-    tt_safetensors *const *list = NULL;
+    tt_tensor_file *const *list = NULL;
     size_t n = 0;
     const char *prefix = "";
     char full[TT_MAX_NAME];

@@ -95,6 +95,24 @@ static void build(tt_graph *g, const tt_clip_config *c, uint32_t batch, uint32_t
     tt_graph_output(g, tt_graph_layer_norm(g, x, final_norm, c->layer_norm_eps), "last_hidden", true);
 }
 
+typedef struct tt_clip_request {
+    const tt_clip_config *config;
+    uint32_t batch, n_tokens;
+} tt_clip_request;
+
+static void build_requested(tt_graph *graph, const void *user)
+{
+    const tt_clip_request *request = user;
+    build(graph, request->config, request->batch, request->n_tokens, 1);
+}
+
+tt_status tt_clip_forecast(const tt_kernels *kernels, const tt_clip_config *config, tt_weights *weights, uint32_t batch,
+                           uint32_t n_tokens, tt_weight_store **store, tt_graph_forecast *forecast, tt_error *err)
+{
+    tt_clip_request request = {config, batch, n_tokens};
+    return tt_graph_forecast_of(kernels, "text encoder", weights, build_requested, &request, store, forecast, err);
+}
+
 /* Builds (or keeps) the graph of a shape. */
 static tt_status prepare(tt_clip *clip, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip, tt_error *err)
 {

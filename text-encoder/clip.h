@@ -2,8 +2,7 @@
 #ifndef TT_TEXT_ENCODER_CLIP_H
 #define TT_TEXT_ENCODER_CLIP_H
 
-#include "cl-kernels/plane.h"
-#include "model-file/weights.h"
+#include "graph/graph.h"
 
 typedef struct tt_clip_config {
     uint32_t n_vocabulary, hidden, intermediate, n_layers, n_heads, n_positions;
@@ -52,6 +51,11 @@ typedef struct tt_clip_output {
  * 1 (1: the last, 2: the penultimate, ...). Ids out of the vocabulary fail. Blocking. */
 tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip,
                          const tt_clip_output *output, tt_error *err);
+
+/* What an encode of [batch][n_tokens] needs and does, and which weights it uses; without a device
+ * (tt_graph_forecast_of). */
+tt_status tt_clip_forecast(const tt_kernels *kernels, const tt_clip_config *config, tt_weights *weights, uint32_t batch,
+                           uint32_t n_tokens, tt_weight_store **store, tt_graph_forecast *forecast, tt_error *err);
 
 /* Frees weights and activations on the device; the next encode uploads again. */
 void tt_clip_release_device(tt_clip *clip);

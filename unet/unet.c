@@ -173,6 +173,28 @@ tt_status tt_unet_trace_read(tt_unet *unet, const char *name, float *values, siz
     return tt_graph_read(unet->graph, name, values, n, err);
 }
 
+typedef struct tt_unet_request {
+    const tt_unet_config *config;
+    const tt_unet_shape *shape;
+} tt_unet_request;
+
+static void build_requested(tt_graph *graph, const void *user)
+{
+    const tt_unet_request *request = user;
+    tt_unet_build(graph, request->config, request->shape);
+}
+
+tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights,
+                           const tt_unet_shape *shape, tt_weight_store **store, tt_graph_forecast *forecast,
+                           tt_error *err)
+{
+    tt_unet_request request = {config, shape};
+    tt_status status = check_shape(shape, err);
+    if (status != TT_OK)
+        return status;
+    return tt_graph_forecast_of(kernels, "unet", weights, build_requested, &request, store, forecast, err);
+}
+
 uint64_t tt_unet_weight_bytes(const tt_unet *unet)
 {
     return tt_weight_store_bytes(unet->store);

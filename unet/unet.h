@@ -2,7 +2,7 @@
 #ifndef TT_UNET_UNET_H
 #define TT_UNET_UNET_H
 
-#include "cl-kernels/plane.h"
+#include "graph/graph.h"
 #include "unet/unet-config.h"
 
 typedef struct tt_unet tt_unet;
@@ -43,6 +43,12 @@ tt_status tt_unet_trace_read(tt_unet *unet, const char *name, float *values, siz
 
 /* Frees the graph's activations (weights stay). */
 void tt_unet_release_graph(tt_unet *unet);
+
+/* What a pass of a shape needs and does, and (in *store, see tt_graph_forecast_of) which weights it uses; without a
+ * device. */
+tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights,
+                           const tt_unet_shape *shape, tt_weight_store **store, tt_graph_forecast *forecast,
+                           tt_error *err);
 
 /* Device bytes of weights and of the current graph's activations; launches of one pass. */
 uint64_t tt_unet_weight_bytes(const tt_unet *unet);

@@ -63,13 +63,30 @@ uint64_t tt_vae_weight_bytes(const tt_vae *vae)
            (vae->encoder_store ? tt_weight_store_bytes(vae->encoder_store) : 0);
 }
 
-static void build(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width)
+/* One half for one picture of this input size. */
+typedef struct tt_vae_request {
+    const tt_vae_config *config;
+    bool is_decoder;
+    uint32_t height, width;
+} tt_vae_request;
+
+static void build(tt_graph *graph, const void *user)
 {
-    bool tiny = vae->config.kind == TT_VAE_TINY;
-    if (is_decoder)
-        (tiny ? tt_vae_build_tiny_decoder : tt_vae_build_kl_decoder)(vae->graph, &vae->config, height, width);
+    const tt_vae_request *r = user;
+    bool tiny = r->config->kind == TT_VAE_TINY;
+    if (r->is_decoder)
+        (tiny ? tt_vae_build_tiny_decoder : tt_vae_build_kl_decoder)(graph, r->config, r->height, r->width);
     else
-        (tiny ? tt_vae_build_tiny_encoder : tt_vae_build_kl_encoder)(vae->graph, &vae->config, height, width);
+        (tiny ? tt_vae_build_tiny_encoder : tt_vae_build_kl_encoder)(graph, r->config, r->height, r->width);
+}
+
+tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config, tt_weights *weights, bool is_decoder,
+                          uint32_t height, uint32_t width, tt_weight_store **store, tt_graph_forecast *forecast,
+                          tt_error *err)
+{
+    tt_vae_request request = {config, is_decoder, height, width};
+    return tt_graph_forecast_of(kernels, is_decoder ? "vae decoder" : "vae encoder", weights, build, &request, store,
+                                forecast, err);
 }
 
 /* Builds (or keeps) the graph of one half for one picture of this input size. */
@@ -87,7 +104,7 @@ static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t
         status = tt_graph_create(&vae->kernels, is_decoder ? "vae decoder" : "vae encoder", *store, &vae->graph, err);
     if (status != TT_OK)
         return status;
-    build(vae, is_decoder, height, width);
+    build(vae->graph, &(tt_vae_request){&vae->config, is_decoder, height, width});
     status = tt_graph_compile(vae->graph, err);
     if (status != TT_OK)
         tt_vae_release_graph(vae);

@@ -2,8 +2,7 @@
 #ifndef TT_VAE_VAE_H
 #define TT_VAE_VAE_H
 
-#include "cl-kernels/plane.h"
-#include "model-file/weights.h"
+#include "graph/graph.h"
 
 enum { TT_VAE_MAX_BLOCKS = 8 };
 
@@ -65,6 +64,12 @@ tt_status tt_vae_decode(tt_vae *vae, const float *latent, uint32_t batch, uint32
  * mean only (logvar may be NULL). */
 tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_t height, uint32_t width, float *mean,
                         float *logvar, tt_error *err);
+
+/* What a pass of one half over one picture (or tile) of this input size needs and does, and which weights it uses;
+ * without a device (tt_graph_forecast_of). */
+tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config, tt_weights *weights, bool is_decoder,
+                          uint32_t height, uint32_t width, tt_weight_store **store, tt_graph_forecast *forecast,
+                          tt_error *err);
 
 /* Frees activations; release_device also the weights. */
 void tt_vae_release_graph(tt_vae *vae);

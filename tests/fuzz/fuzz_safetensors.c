@@ -20,14 +20,14 @@ static void touch(const tt_tensor *tensor)
     tt_to_float(tensor->dtype, (const uint8_t *)tensor->data + tensor->n_bytes - size, &value, 1);
 }
 
-static void ask_as_weights(tt_safetensors *file)
+static void ask_as_weights(tt_tensor_file *file)
 {
     tt_weights *weights;
     tt_weight weight;
     if (tt_weights_create(&file, 1, false, "", NULL, NULL, &weights, NULL) != TT_OK)
         return;
-    for (size_t i = 0; i < tt_safetensors_count(file); i++) {
-        const tt_tensor *tensor = tt_safetensors_at(file, i);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++) {
+        const tt_tensor *tensor = tt_tensor_file_at(file, i);
         if (tt_weights_get(weights, tensor->name, tensor->n_dims, tensor->dims, &weight, NULL) == TT_OK)
             touch(&weight.tensor);
     }
@@ -38,22 +38,22 @@ static void ask_as_weights(tt_safetensors *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err = {""};
-    tt_status status = tt_safetensors_open_memory(data, size, "fuzz", &file, &err);
+    tt_status status = tt_tensor_file_open_memory(data, size, "fuzz", &file, &err);
     if (status != TT_OK) {
         if (file != NULL || strncmp(err.text, "fuzz: ", 6) != 0)
             abort();
         return 0;
     }
-    for (size_t i = 0; i < tt_safetensors_count(file); i++) {
-        const tt_tensor *tensor = tt_safetensors_at(file, i);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++) {
+        const tt_tensor *tensor = tt_tensor_file_at(file, i);
         touch(tensor);
-        if (tt_safetensors_find(file, tensor->name) != tensor)
+        if (tt_tensor_file_find(file, tensor->name) != tensor)
             abort();
     }
-    (void)tt_safetensors_metadata(file, "format");
+    (void)tt_tensor_file_metadata(file, "format");
     ask_as_weights(file);
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
     return 0;
 }

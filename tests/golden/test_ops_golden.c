@@ -30,7 +30,7 @@ static const double float_bar = 1e-6, half_bar = 3e-3;
 
 /* The case that is being run in a form. */
 typedef struct golden_case {
-    tt_safetensors *file;
+    tt_tensor_file *file;
     const char *name, *note;
     const tt_kernels *form;
     double *worst; /* error of this form, less what rounding the inputs does */
@@ -49,9 +49,9 @@ static golden_array load(const golden_case *c, const char *array)
     char name[128];
     golden_array loaded = {0};
     (void)snprintf(name, sizeof(name), "%s.%s", c->name, array);
-    const tt_tensor *tensor = tt_safetensors_find(c->file, name);
+    const tt_tensor *tensor = tt_tensor_file_find(c->file, name);
     if (tensor == NULL)
-        fail_msg("%s is missing in %s", name, tt_safetensors_path(c->file));
+        fail_msg("%s is missing in %s", name, tt_tensor_file_path(c->file));
     assert_in_range(tensor->n_dims, 1, 4);
     loaded.n = (size_t)tt_tensor_count(tensor);
     loaded.n_dims = tensor->n_dims;
@@ -440,7 +440,7 @@ static case_fn find_runner(const char *name)
     return NULL;
 }
 
-static void run_form(tt_safetensors *file, json_t *notes, const tt_kernels *form)
+static void run_form(tt_tensor_file *file, json_t *notes, const tt_kernels *form)
 {
     double worst = 0;
     size_t i, n_run = 0;
@@ -481,13 +481,13 @@ static void print_skipped(json_t *notes)
 static void run_set(const char *folder)
 {
     char path[512];
-    tt_safetensors *file = NULL;
+    tt_tensor_file *file = NULL;
     (void)snprintf(path, sizeof(path), "%s/ops.safetensors", folder);
     if (!tt_path_is_file(path)) {
         printf("skipped: %s is absent\n", path);
         skip();
     }
-    tt_test_ok(tt_safetensors_open(path, &file, tt_test_error()));
+    tt_test_ok(tt_tensor_file_open(path, &file, tt_test_error()));
     (void)snprintf(path, sizeof(path), "%s/ops.json", folder);
     json_t *notes = json_load_file(path, 0, NULL);
     assert_true(json_is_array(notes));
@@ -496,7 +496,7 @@ static void run_set(const char *folder)
         run_form(file, notes, &tt_test_forms()[i]);
     print_skipped(notes);
     json_decref(notes);
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
 }
 
 static void test_own_goldens(void **state)

@@ -25,7 +25,7 @@ static const double bar = 1e-5, bar_single_step = 3e-5;
 static const double timestep_bar = 2e-3, sigma_bar = 1e-6;
 
 typedef struct golden_set {
-    tt_safetensors *arrays;
+    tt_tensor_file *arrays;
     json_t *cases;
     double worst;
     char worst_id[64];
@@ -60,7 +60,7 @@ static golden_set open_set(const char *folder)
         printf("skipped: %s is absent\n", path);
         skip();
     }
-    if (tt_safetensors_open(path, &set.arrays, &err) != TT_OK)
+    if (tt_tensor_file_open(path, &set.arrays, &err) != TT_OK)
         fail_msg("%s", err.text);
     (void)snprintf(path, sizeof(path), "%s/schedulers.json", folder);
     set.cases = load_cases(path);
@@ -69,7 +69,7 @@ static golden_set open_set(const char *folder)
 
 static void close_set(golden_set *set)
 {
-    tt_safetensors_close(set->arrays);
+    tt_tensor_file_close(set->arrays);
     json_decref(set->cases);
 }
 
@@ -78,7 +78,7 @@ static double *case_array(const golden_set *set, const char *id, const char *nam
 {
     char full[64];
     (void)snprintf(full, sizeof(full), "%s.%s", id, name);
-    const tt_tensor *tensor = tt_safetensors_find(set->arrays, full);
+    const tt_tensor *tensor = tt_tensor_file_find(set->arrays, full);
     *n = 0;
     if (tensor == NULL)
         return NULL;
@@ -162,7 +162,7 @@ static size_t run(const golden_set *set, const char *id, tt_scheduler *scheduler
     float x[N_SAMPLE], input[N_SAMPLE], output[N_SAMPLE], noise[N_SAMPLE];
     size_t n_noise = 0, n_draws = 0;
     double *draws = case_array(set, id, "noise", &n_noise);
-    const tt_tensor *start = tt_safetensors_find(set->arrays, "x_init");
+    const tt_tensor *start = tt_tensor_file_find(set->arrays, "x_init");
     assert_non_null(start);
     assert_int_equal(start->n_bytes, sizeof(x));
     memcpy(x, start->data, sizeof(x));

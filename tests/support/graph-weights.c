@@ -1,5 +1,6 @@
 /* graph-weights.c - see graph-weights.h. */
 #include "tests/support/graph-weights.h"
+#include "model-file/safetensors.h"
 #include "tests/support/temp-folder.h"
 #include "tests/support/test-device.h"
 
@@ -23,7 +24,7 @@ typedef struct weight_set {
     char names[MAX_TENSORS][64];
     size_t n;
     temp_folder folder;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_weights *weights;
 } weight_set;
 
@@ -102,7 +103,7 @@ int graph_weights_set_up(void **state)
     temp_folder_make(&set.folder);
     temp_folder_path(&set.folder, "w.safetensors", path);
     tt_test_ok(tt_safetensors_write(path, set.tensors, set.n, NULL, 0, tt_test_error()));
-    tt_test_ok(tt_safetensors_open(path, &set.file, tt_test_error()));
+    tt_test_ok(tt_tensor_file_open(path, &set.file, tt_test_error()));
     tt_test_ok(tt_weights_create(&set.file, 1, false, "", NULL, NULL, &set.weights, &err));
     return 0;
 }
@@ -110,7 +111,7 @@ int graph_weights_set_up(void **state)
 int graph_weights_tear_down(void **state)
 {
     tt_weights_destroy(set.weights);
-    tt_safetensors_close(set.file);
+    tt_tensor_file_close(set.file);
     temp_folder_remove(&set.folder);
     for (size_t i = 0; i < set.n; i++)
         free((void *)(uintptr_t)set.tensors[i].data);

@@ -8,11 +8,11 @@
 
 #include <cmocka.h>
 
-tt_safetensors *test_safetensors_open(const char *path)
+tt_tensor_file *test_safetensors_open(const char *path)
 {
-    tt_safetensors *file = NULL;
+    tt_tensor_file *file = NULL;
     tt_error err = {""};
-    if (tt_safetensors_open(path, &file, &err) != TT_OK)
+    if (tt_tensor_file_open(path, &file, &err) != TT_OK)
         fail_msg("%s", err.text);
     return file;
 }

@@ -5,6 +5,6 @@
 #include "model-file/safetensors.h"
 
 /* Opens a file; the test fails with the library's sentence when that does. */
-tt_safetensors *test_safetensors_open(const char *path);
+tt_tensor_file *test_safetensors_open(const char *path);
 
 #endif

@@ -145,7 +145,7 @@ static void test_short_names(void **state)
 
 typedef struct source {
     uint8_t *bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_weights *weights;
 } source;
 
@@ -156,7 +156,7 @@ static source open_header(const char *header, size_t n_data)
     tt_error err = {""};
     s.bytes = safetensors_block(header, n_data, &n_bytes);
     assert_non_null(s.bytes);
-    if (tt_safetensors_open_memory(s.bytes, n_bytes, "t.safetensors", &s.file, &err) != TT_OK ||
+    if (tt_tensor_file_open_memory(s.bytes, n_bytes, "t.safetensors", &s.file, &err) != TT_OK ||
         tt_weights_create(&s.file, 1, false, "", NULL, NULL, &s.weights, &err) != TT_OK)
         fail_msg("%s", err.text);
     return s;
@@ -165,7 +165,7 @@ static source open_header(const char *header, size_t n_data)
 static void close_source(source *s)
 {
     tt_weights_destroy(s->weights);
-    tt_safetensors_close(s->file);
+    tt_tensor_file_close(s->file);
     free(s->bytes);
 }
 

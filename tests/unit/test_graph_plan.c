@@ -25,7 +25,7 @@ static const char header[] = "{\"c.weight\":{\"dtype\":\"F32\",\"shape\":[8,8,3,
 
 typedef struct bench {
     uint8_t *bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_weights *weights;
     tt_weight_store *store;
     tt_graph *graph;
@@ -37,7 +37,7 @@ static bench start(const tt_kernels *kernels)
     size_t n_bytes;
     b.bytes = safetensors_block(header, 2400, &n_bytes);
     assert_non_null(b.bytes);
-    tt_test_ok(tt_safetensors_open_memory(b.bytes, n_bytes, "zeros", &b.file, tt_test_error()));
+    tt_test_ok(tt_tensor_file_open_memory(b.bytes, n_bytes, "zeros", &b.file, tt_test_error()));
     tt_test_ok(tt_weights_create(&b.file, 1, false, "", NULL, NULL, &b.weights, tt_test_error()));
     tt_test_ok(tt_weight_store_create(kernels, b.weights, &b.store, tt_test_error()));
     tt_test_ok(tt_graph_create(kernels, "plan", b.store, &b.graph, tt_test_error()));
@@ -49,7 +49,7 @@ static void finish(bench *b)
     tt_graph_destroy(b->graph);
     tt_weight_store_destroy(b->store);
     tt_weights_destroy(b->weights);
-    tt_safetensors_close(b->file);
+    tt_tensor_file_close(b->file);
     free(b->bytes);
 }
 

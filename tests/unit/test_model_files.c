@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "model-file/model-files.h"
+#include "model-file/safetensors.h"
 #include "tests/support/hostile-safetensors.h"
 #include "tests/support/temp-folder.h"
 
@@ -72,7 +73,7 @@ static void expect_refusal(const char *path, tt_status status, const char *menti
 /* The number of files of a component, and whether it has the tensor under its prefix. */
 static size_t component(const tt_model_files *files, const char *role, const char *tensor)
 {
-    tt_safetensors *const *list;
+    tt_tensor_file *const *list;
     size_t n;
     const char *prefix;
     char name[TT_MAX_NAME];
@@ -80,7 +81,7 @@ static size_t component(const tt_model_files *files, const char *role, const cha
     tt_model_files_component(files, role, &list, &n, &prefix);
     (void)snprintf(name, sizeof(name), "%s%s", prefix, tensor);
     for (size_t i = 0; i < n; i++)
-        found = found || tt_safetensors_find(list[i], name) != NULL;
+        found = found || tt_tensor_file_find(list[i], name) != NULL;
     assert_int_equal(found, n > 0);
     return n;
 }

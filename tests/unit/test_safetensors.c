@@ -25,33 +25,33 @@ static void check_sentence(const char *name, const char *sentence, const char *w
 }
 
 /* Every tensor handed out lies inside the block, has the size of its shape and can be found again. */
-static void check_views(const tt_safetensors *file, const uint8_t *bytes, size_t n_bytes)
+static void check_views(const tt_tensor_file *file, const uint8_t *bytes, size_t n_bytes)
 {
-    for (size_t i = 0; i < tt_safetensors_count(file); i++) {
-        const tt_tensor *tensor = tt_safetensors_at(file, i);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++) {
+        const tt_tensor *tensor = tt_tensor_file_at(file, i);
         const uint8_t *data = tensor->data;
         assert_true(data >= bytes && tensor->n_bytes <= (uint64_t)(bytes + n_bytes - data));
         assert_true(tensor->n_dims <= TT_MAX_DIMS);
         assert_int_equal(tensor->n_bytes, tt_tensor_count(tensor) * tt_dtype_size(tensor->dtype));
-        assert_ptr_equal(tt_safetensors_find(file, tensor->name), tensor);
+        assert_ptr_equal(tt_tensor_file_find(file, tensor->name), tensor);
         if (i > 0)
-            assert_true(strcmp(tt_safetensors_at(file, i - 1)->name, tensor->name) < 0);
+            assert_true(strcmp(tt_tensor_file_at(file, i - 1)->name, tensor->name) < 0);
     }
 }
 
 /* Opens a block that may be anything: refused with a sentence, or sound. */
 static tt_status open_any(const uint8_t *bytes, size_t n_bytes)
 {
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err = {""};
-    tt_status status = tt_safetensors_open_memory(bytes, n_bytes, "any.safetensors", &file, &err);
+    tt_status status = tt_tensor_file_open_memory(bytes, n_bytes, "any.safetensors", &file, &err);
     if (status == TT_OK)
         check_views(file, bytes, n_bytes);
     else {
         assert_null(file);
         check_sentence("any.safetensors", err.text, "any");
     }
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
     return status;
 }
 
@@ -61,17 +61,17 @@ static void test_hostile_files(void **state)
     assert_true(hostile_safetensors_count() >= 80);
     for (size_t i = 0; i < hostile_safetensors_count(); i++) {
         hostile_file hostile;
-        tt_safetensors *file;
+        tt_tensor_file *file;
         tt_error err = {""};
         assert_true(hostile_safetensors_make(i, &hostile));
-        tt_status status = tt_safetensors_open_memory(hostile.bytes, hostile.n_bytes, "h.safetensors", &file, &err);
+        tt_status status = tt_tensor_file_open_memory(hostile.bytes, hostile.n_bytes, "h.safetensors", &file, &err);
         if (status != hostile.status)
             fail_msg("%s: status %d, expected %d: %s", hostile.name, (int)status, (int)hostile.status, err.text);
         if (strstr(err.text, hostile.mention) == NULL)
             fail_msg("%s: the sentence does not say '%s': %s", hostile.name, hostile.mention, err.text);
         check_sentence("h.safetensors", err.text, hostile.name);
         assert_null(file);
-        assert_int_equal(tt_safetensors_open_memory(hostile.bytes, hostile.n_bytes, "h.safetensors", &file, NULL),
+        assert_int_equal(tt_tensor_file_open_memory(hostile.bytes, hostile.n_bytes, "h.safetensors", &file, NULL),
                          status);
         hostile_safetensors_free(&hostile);
     }
@@ -87,11 +87,11 @@ static void test_hostile_files_on_disk(void **state)
     temp_folder_path(&folder, "hostile.safetensors", path);
     for (size_t i = 0; i < hostile_safetensors_count(); i++) {
         hostile_file hostile;
-        tt_safetensors *file;
+        tt_tensor_file *file;
         tt_error err = {""};
         assert_true(hostile_safetensors_make(i, &hostile));
         temp_folder_write(&folder, "hostile.safetensors", hostile.bytes, hostile.n_bytes);
-        assert_int_equal(tt_safetensors_open(path, &file, &err), hostile.status);
+        assert_int_equal(tt_tensor_file_open(path, &file, &err), hostile.status);
         check_sentence(path, err.text, hostile.name);
         assert_null(file);
         hostile_safetensors_free(&hostile);
@@ -103,13 +103,13 @@ static void test_example_sentence(void **state)
 {
     (void)state;
     size_t n_bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err;
     uint8_t *bytes = safetensors_block("{\"unet.conv_in.weight\":{\"dtype\":\"F16\",\"shape\":[320,4,3,3],"
                                        "\"data_offsets\":[0,46080]}}",
                                        46080, &n_bytes);
     assert_non_null(bytes);
-    assert_int_equal(tt_safetensors_open_memory(bytes, n_bytes, "sd.safetensors", &file, &err), TT_ERROR_FORMAT);
+    assert_int_equal(tt_tensor_file_open_memory(bytes, n_bytes, "sd.safetensors", &file, &err), TT_ERROR_FORMAT);
     assert_string_equal(err.text,
                         "sd.safetensors: tensor \"unet.conv_in.weight\": 46080 bytes in data_offsets, but shape "
                         "[320, 4, 3, 3] of F16 needs 23040; the file is damaged, download it again");
@@ -195,35 +195,35 @@ static const char reference_file[] =
 static void test_reference_file(void **state)
 {
     (void)state;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err = {""};
     float values[4];
     size_t n_bytes = sizeof(reference_file) - 1;
-    if (tt_safetensors_open_memory(reference_file, n_bytes, "reference", &file, &err) != TT_OK)
+    if (tt_tensor_file_open_memory(reference_file, n_bytes, "reference", &file, &err) != TT_OK)
         fail_msg("%s", err.text);
     check_views(file, (const uint8_t *)reference_file, n_bytes);
-    assert_string_equal(tt_safetensors_path(file), "reference");
-    assert_int_equal(tt_safetensors_count(file), 4);
-    assert_string_equal(tt_safetensors_at(file, 0)->name, "e");
-    assert_string_equal(tt_safetensors_at(file, 3)->name, "x");
-    assert_null(tt_safetensors_at(file, 4));
-    assert_null(tt_safetensors_find(file, "y"));
-    assert_null(tt_safetensors_find(file, "__metadata__"));
-    assert_string_equal(tt_safetensors_metadata(file, "format"), "pt");
-    assert_null(tt_safetensors_metadata(file, "other"));
-    const tt_tensor *x = tt_safetensors_find(file, "x"), *n = tt_safetensors_find(file, "n");
+    assert_string_equal(tt_tensor_file_path(file), "reference");
+    assert_int_equal(tt_tensor_file_count(file), 4);
+    assert_string_equal(tt_tensor_file_at(file, 0)->name, "e");
+    assert_string_equal(tt_tensor_file_at(file, 3)->name, "x");
+    assert_null(tt_tensor_file_at(file, 4));
+    assert_null(tt_tensor_file_find(file, "y"));
+    assert_null(tt_tensor_file_find(file, "__metadata__"));
+    assert_string_equal(tt_tensor_file_metadata(file, "format"), "pt");
+    assert_null(tt_tensor_file_metadata(file, "other"));
+    const tt_tensor *x = tt_tensor_file_find(file, "x"), *n = tt_tensor_file_find(file, "n");
     tt_to_float(x->dtype, x->data, values, 4);
     for (int i = 0; i < 4; i++)
         assert_true(values[i] == (float)(i + 1));
     tt_to_float(n->dtype, n->data, values, 3);
     assert_true(values[0] == -1.0f && values[1] == 0.0f && values[2] == 5.0f);
-    const tt_tensor *h = tt_safetensors_find(file, "h"), *e = tt_safetensors_find(file, "e");
+    const tt_tensor *h = tt_tensor_file_find(file, "h"), *e = tt_tensor_file_find(file, "e");
     assert_int_equal(h->n_dims, 0);
     tt_to_float(h->dtype, h->data, values, 1);
     assert_true(values[0] == 1.5f);
     assert_int_equal(e->n_bytes, 0);
     assert_int_equal(e->n_dims, 2);
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
 }
 
 /* What the format allows and a strict reader could stumble over. */
@@ -249,15 +249,15 @@ static void test_unusual_but_sound(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t n_bytes;
-        tt_safetensors *file;
+        tt_tensor_file *file;
         tt_error err = {""};
         uint8_t *bytes = safetensors_block(cases[i].header, cases[i].n_data, &n_bytes);
         assert_non_null(bytes);
-        if (tt_safetensors_open_memory(bytes, n_bytes, "sound", &file, &err) != TT_OK)
+        if (tt_tensor_file_open_memory(bytes, n_bytes, "sound", &file, &err) != TT_OK)
             fail_msg("%s: %s", cases[i].header, err.text);
-        assert_int_equal(tt_safetensors_count(file), cases[i].n_tensors);
+        assert_int_equal(tt_tensor_file_count(file), cases[i].n_tensors);
         check_views(file, bytes, n_bytes);
-        tt_safetensors_close(file);
+        tt_tensor_file_close(file);
         free(bytes);
     }
 }
@@ -267,18 +267,18 @@ static void test_paths_that_are_no_file(void **state)
     (void)state;
     temp_folder folder;
     char path[TT_TEMP_PATH];
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err;
     temp_folder_make(&folder);
-    assert_int_equal(tt_safetensors_open(folder.path, &file, &err), TT_ERROR_IO);
+    assert_int_equal(tt_tensor_file_open(folder.path, &file, &err), TT_ERROR_IO);
     assert_non_null(strstr(err.text, "folder"));
-    assert_int_equal(tt_safetensors_open(temp_folder_path(&folder, "none", path), &file, &err), TT_ERROR_IO);
+    assert_int_equal(tt_tensor_file_open(temp_folder_path(&folder, "none", path), &file, &err), TT_ERROR_IO);
     check_sentence(path, err.text, "missing");
     temp_folder_write(&folder, "empty", "", 0);
-    assert_int_equal(tt_safetensors_open(temp_folder_path(&folder, "empty", path), &file, &err), TT_ERROR_FORMAT);
+    assert_int_equal(tt_tensor_file_open(temp_folder_path(&folder, "empty", path), &file, &err), TT_ERROR_FORMAT);
     assert_non_null(strstr(err.text, "empty"));
     assert_int_equal(mkfifo(temp_folder_path(&folder, "pipe", path), 0600), 0);
-    assert_int_equal(tt_safetensors_open(path, &file, &err), TT_ERROR_IO);
+    assert_int_equal(tt_tensor_file_open(path, &file, &err), TT_ERROR_IO);
     assert_non_null(strstr(err.text, "pipe"));
     temp_folder_remove(&folder);
 }
@@ -295,7 +295,7 @@ static void test_write_and_read(void **state)
                                  {"empty", TT_I64, 1, {0}, h, 0}};
     temp_folder folder;
     char path[TT_TEMP_PATH];
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_error err = {""};
     temp_folder_make(&folder);
     temp_folder_path(&folder, "out.safetensors", path);
@@ -303,11 +303,11 @@ static void test_write_and_read(void **state)
         if (tt_safetensors_write(path, tensors, 3, metadata, 2, &err) != TT_OK)
             fail_msg("%s", err.text);
     assert_int_equal(temp_folder_count(&folder), 1);
-    if (tt_safetensors_open(path, &file, &err) != TT_OK)
+    if (tt_tensor_file_open(path, &file, &err) != TT_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(tt_safetensors_count(file), 3);
+    assert_int_equal(tt_tensor_file_count(file), 3);
     for (int i = 0; i < 3; i++) {
-        const tt_tensor *found = tt_safetensors_find(file, tensors[i].name);
+        const tt_tensor *found = tt_tensor_file_find(file, tensors[i].name);
         assert_non_null(found);
         assert_int_equal(found->dtype, tensors[i].dtype);
         assert_int_equal(found->n_dims, tensors[i].n_dims);
@@ -316,10 +316,10 @@ static void test_write_and_read(void **state)
         if (found->n_bytes > 0)
             assert_memory_equal(found->data, tensors[i].data, (size_t)found->n_bytes);
     }
-    assert_int_equal((uintptr_t)tt_safetensors_find(file, "z.weight")->data % 8, 0);
+    assert_int_equal((uintptr_t)tt_tensor_file_find(file, "z.weight")->data % 8, 0);
     for (int i = 0; i < 2; i++)
-        assert_string_equal(tt_safetensors_metadata(file, metadata[i][0]), metadata[i][1]);
-    tt_safetensors_close(file);
+        assert_string_equal(tt_tensor_file_metadata(file, metadata[i][0]), metadata[i][1]);
+    tt_tensor_file_close(file);
     temp_folder_remove(&folder);
 }
 

@@ -110,24 +110,24 @@ static void check_every_tensor(const char *folder, const char *single)
     snprintf(path, sizeof path, MODELS "%s/unet/config.json", folder);
     tt_unet_config c = read_config(path);
     snprintf(path, sizeof path, MODELS "%s/unet/diffusion_pytorch_model.safetensors", folder);
-    tt_safetensors *from = test_safetensors_open(path), *to = test_safetensors_open(single);
+    tt_tensor_file *from = test_safetensors_open(path), *to = test_safetensors_open(single);
     size_t n_stored = 0;
-    for (size_t i = 0; i < tt_safetensors_count(from); i++) {
-        const tt_tensor *tensor = tt_safetensors_at(from, i);
+    for (size_t i = 0; i < tt_tensor_file_count(from); i++) {
+        const tt_tensor *tensor = tt_tensor_file_at(from, i);
         tt_tensor_place place;
         if (!tt_unet_ldm_name(&c, tensor->name, &place))
             fail_msg("%s has no place", tensor->name);
         snprintf(name, sizeof name, "%s%s", prefix, place.name);
-        const tt_tensor *found = tt_safetensors_find(to, name);
+        const tt_tensor *found = tt_tensor_file_find(to, name);
         if (!found)
             fail_msg("%s: %s should be %s, which is not there", single, tensor->name, name);
         assert_int_equal(tt_tensor_count(found), tt_tensor_count(tensor));
     }
-    for (size_t i = 0; i < tt_safetensors_count(to); i++)
-        n_stored += strncmp(tt_safetensors_at(to, i)->name, prefix, strlen(prefix)) == 0;
-    assert_int_equal(n_stored, tt_safetensors_count(from));
-    tt_safetensors_close(from);
-    tt_safetensors_close(to);
+    for (size_t i = 0; i < tt_tensor_file_count(to); i++)
+        n_stored += strncmp(tt_tensor_file_at(to, i)->name, prefix, strlen(prefix)) == 0;
+    assert_int_equal(n_stored, tt_tensor_file_count(from));
+    tt_tensor_file_close(from);
+    tt_tensor_file_close(to);
 }
 
 static void test_every_tensor(void **state)
@@ -145,7 +145,7 @@ static void check_derived(const char *folder, const char *single, uint32_t poole
     tt_weights *weights;
     snprintf(path, sizeof path, MODELS "%s/unet/config.json", folder);
     c = read_config(path);
-    tt_safetensors *file = test_safetensors_open(single);
+    tt_tensor_file *file = test_safetensors_open(single);
     assert_int_equal(tt_weights_create(&file, 1, false, prefix, NULL, NULL, &weights, &err), TT_OK);
     tt_status status = tt_unet_config_derive(weights, pooled, &got, &err);
     if (status != want)
@@ -168,7 +168,7 @@ static void check_derived(const char *folder, const char *single, uint32_t poole
     }
     assert_true(got.norm_eps == c.norm_eps && got.flip_sin_to_cos == c.flip_sin_to_cos);
     tt_weights_destroy(weights);
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
 }
 
 static void test_derived(void **state)
@@ -183,7 +183,7 @@ static void test_derived(void **state)
 
 typedef struct source {
     uint8_t *bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_weights *weights;
 } source;
 
@@ -209,7 +209,7 @@ static source make(const char *list)
     snprintf(header + used, sizeof header - used, "}");
     s.bytes = safetensors_block(header, at, &n_bytes);
     assert_non_null(s.bytes);
-    if (tt_safetensors_open_memory(s.bytes, n_bytes, "made", &s.file, &err) != TT_OK ||
+    if (tt_tensor_file_open_memory(s.bytes, n_bytes, "made", &s.file, &err) != TT_OK ||
         tt_weights_create(&s.file, 1, false, "", NULL, NULL, &s.weights, &err) != TT_OK)
         fail_msg("%s", err.text);
     return s;
@@ -220,7 +220,7 @@ static tt_status derive(const char *list, uint32_t pooled, tt_unet_config *c, tt
     source s = make(list);
     tt_status status = tt_unet_config_derive(s.weights, pooled, c, err);
     tt_weights_destroy(s.weights);
-    tt_safetensors_close(s.file);
+    tt_tensor_file_close(s.file);
     free(s.bytes);
     return status;
 }

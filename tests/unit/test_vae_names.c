@@ -113,7 +113,7 @@ static void test_long_names(void **state)
 
 /* ---- the tiny models */
 
-static tt_weights *weights_of(tt_safetensors *const *file, const char *under)
+static tt_weights *weights_of(tt_tensor_file *const *file, const char *under)
 {
     tt_weights *weights = NULL;
     tt_error err = {""};
@@ -141,13 +141,13 @@ static void check_model(const char *folder, const char *single, double scaling)
     snprintf(path, sizeof path, MODELS "%s/vae/config.json", folder);
     tt_vae_config c = read_config(path);
     snprintf(path, sizeof path, MODELS "%s/vae/diffusion_pytorch_model.safetensors", folder);
-    tt_safetensors *from = test_safetensors_open(path), *to = test_safetensors_open(single);
-    for (size_t i = 0; i < tt_safetensors_count(from); i++) {
-        const tt_tensor *tensor = tt_safetensors_at(from, i);
+    tt_tensor_file *from = test_safetensors_open(path), *to = test_safetensors_open(single);
+    for (size_t i = 0; i < tt_tensor_file_count(from); i++) {
+        const tt_tensor *tensor = tt_tensor_file_at(from, i);
         tt_tensor_place place;
         assert_true(tt_vae_ldm_name(&c, tensor->name, &place));
         snprintf(name, sizeof name, "%s%s", prefix, place.name);
-        const tt_tensor *found = tt_safetensors_find(to, name);
+        const tt_tensor *found = tt_tensor_file_find(to, name);
         if (!found)
             fail_msg("%s: %s should be %s, which is not there", single, tensor->name, name);
         assert_int_equal(tt_tensor_count(found), tt_tensor_count(tensor));
@@ -168,8 +168,8 @@ static void check_model(const char *folder, const char *single, double scaling)
         assert_int_equal(derived.encoder_layers[i], c.encoder_layers[i]);
     }
     tt_weights_destroy(weights);
-    tt_safetensors_close(from);
-    tt_safetensors_close(to);
+    tt_tensor_file_close(from);
+    tt_tensor_file_close(to);
 }
 
 static void test_models(void **state)
@@ -186,7 +186,7 @@ static void test_tiny(void **state)
     tt_vae_config c = read_config(MODELS "components/taesd/config.json"), derived;
     tt_error err = {""};
     static const char *const halves[] = {MODELS "taesd_encoder.safetensors", MODELS "taesd_decoder.safetensors"};
-    tt_safetensors *file = test_safetensors_open(MODELS "components/taesd/diffusion_pytorch_model.safetensors");
+    tt_tensor_file *file = test_safetensors_open(MODELS "components/taesd/diffusion_pytorch_model.safetensors");
     tt_weights *weights = weights_of(&file, "");
     assert_int_equal(tt_vae_tiny_derive(weights, false, false, &derived, &err), TT_OK);
     assert_true(derived.kind == TT_VAE_TINY && derived.has_encoder && derived.has_decoder);
@@ -198,7 +198,7 @@ static void test_tiny(void **state)
         assert_int_equal(derived.encoder_channels[i], c.encoder_channels[i]);
     }
     tt_weights_destroy(weights);
-    tt_safetensors_close(file);
+    tt_tensor_file_close(file);
     for (int i = 0; i < 2; i++) {
         file = test_safetensors_open(halves[i]);
         weights = weights_of(&file, "");
@@ -212,19 +212,19 @@ static void test_tiny(void **state)
             assert_int_equal((i ? derived.decoder_layers : derived.encoder_layers)[j],
                              (i ? c.decoder_layers : c.encoder_layers)[j]);
         tt_weights_destroy(weights);
-        tt_safetensors_close(file);
+        tt_tensor_file_close(file);
     }
 }
 
 /* ---- refusals of derived architectures */
 
-static tt_weights *from_header(const char *header, size_t n_data, uint8_t **bytes, tt_safetensors **file)
+static tt_weights *from_header(const char *header, size_t n_data, uint8_t **bytes, tt_tensor_file **file)
 {
     size_t n_bytes;
     tt_error err = {""};
     *bytes = safetensors_block(header, n_data, &n_bytes);
     assert_non_null(*bytes);
-    if (tt_safetensors_open_memory(*bytes, n_bytes, "made", file, &err) != TT_OK)
+    if (tt_tensor_file_open_memory(*bytes, n_bytes, "made", file, &err) != TT_OK)
         fail_msg("%s", err.text);
     return weights_of(file, "");
 }
@@ -261,7 +261,7 @@ static void test_refusals(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t *bytes;
-        tt_safetensors *file;
+        tt_tensor_file *file;
         tt_weights *weights = from_header(cases[i].header, 0, &bytes, &file);
         tt_vae_config c;
         tt_error err = {""};
@@ -272,7 +272,7 @@ static void test_refusals(void **state)
             fail_msg("case %zu: status %d, wanted %d with \"%s\": %s", i, (int)status, (int)cases[i].status,
                      cases[i].mention, err.text);
         tt_weights_destroy(weights);
-        tt_safetensors_close(file);
+        tt_tensor_file_close(file);
         free(bytes);
     }
 }

@@ -26,7 +26,7 @@ enum { DATA_BYTES = 888 };
 
 typedef struct bench {
     uint8_t *bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
     tt_weights *weights;
     tt_weight_store *store;
 } bench;
@@ -41,7 +41,7 @@ static bench start(void)
         float value = (float)i;
         memcpy(b.bytes + n_bytes - DATA_BYTES + 4 * i, &value, 4);
     }
-    tt_test_ok(tt_safetensors_open_memory(b.bytes, n_bytes, "m.safetensors", &b.file, tt_test_error()));
+    tt_test_ok(tt_tensor_file_open_memory(b.bytes, n_bytes, "m.safetensors", &b.file, tt_test_error()));
     tt_test_ok(tt_weights_create(&b.file, 1, false, "", NULL, NULL, &b.weights, tt_test_error()));
     tt_test_ok(tt_weight_store_create(&tt_test_forms()[0], b.weights, &b.store, tt_test_error()));
     return b;
@@ -51,7 +51,7 @@ static void finish(bench *b)
 {
     tt_weight_store_destroy(b->store);
     tt_weights_destroy(b->weights);
-    tt_safetensors_close(b->file);
+    tt_tensor_file_close(b->file);
     free(b->bytes);
 }
 

@@ -13,7 +13,7 @@
 /* An open file in memory. */
 typedef struct memory_file {
     uint8_t *bytes;
-    tt_safetensors *file;
+    tt_tensor_file *file;
 } memory_file;
 
 static memory_file open_text(const char *name, const char *header, size_t n_data)
@@ -23,21 +23,21 @@ static memory_file open_text(const char *name, const char *header, size_t n_data
     tt_error err = {""};
     made.bytes = safetensors_block(header, n_data, &n_bytes);
     assert_non_null(made.bytes);
-    if (tt_safetensors_open_memory(made.bytes, n_bytes, name, &made.file, &err) != TT_OK)
+    if (tt_tensor_file_open_memory(made.bytes, n_bytes, name, &made.file, &err) != TT_OK)
         fail_msg("%s", err.text);
     return made;
 }
 
 static void close_memory(memory_file *made)
 {
-    tt_safetensors_close(made->file);
+    tt_tensor_file_close(made->file);
     free(made->bytes);
 }
 
 static tt_weights *source(const memory_file *files, size_t n, const char *prefix, tt_translate_fn translate,
                           const void *layout)
 {
-    tt_safetensors *list[4];
+    tt_tensor_file *list[4];
     tt_weights *weights;
     tt_error err = {""};
     for (size_t i = 0; i < n; i++)
@@ -66,7 +66,7 @@ static void test_get_and_count(void **state)
     assert_false(tt_weights_has(weights, "unet.a.weight"));
     assert_false(tt_weights_has(weights, "c.weight"));
     assert_int_equal(tt_weights_get(weights, "a.weight", 2, dims, &weight, &err), TT_OK);
-    assert_ptr_equal(weight.tensor.data, tt_safetensors_find(file.file, "unet.a.weight")->data);
+    assert_ptr_equal(weight.tensor.data, tt_tensor_file_find(file.file, "unet.a.weight")->data);
     assert_int_equal(weight.tensor.n_bytes, 16);
     assert_false(weight.transposed);
     assert_int_equal(tt_weights_get(weights, "a.weight", 2, dims, &weight, &err), TT_OK); /* counted once */
@@ -168,7 +168,7 @@ static void test_translation(void **state)
                                  "\"m.t.never\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[64,65]}}",
                                  65);
     tt_weights *weights = source(&file, 1, "m.", translate, "t");
-    const uint8_t *base = tt_safetensors_find(file.file, "m.t.in_proj")->data;
+    const uint8_t *base = tt_tensor_file_find(file.file, "m.t.in_proj")->data;
     const uint64_t square[] = {2, 2}, wide[] = {5, 2}, other[] = {2, 3};
     tt_weight weight;
     tt_error err;

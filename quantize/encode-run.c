@@ -205,8 +205,8 @@ static void try_scales(const tt_run *run, const tt_run_grid *grid, tt_run_store 
 }
 
 /* The codes cover low .. high. */
-static void try_range(const tt_run *run, float low, float high, tt_run_shift shift, tt_run_store store, tt_run_fit *best,
-                      float *least)
+static void try_range(const tt_run *run, float low, float high, tt_run_shift shift, tt_run_store store,
+                      tt_run_fit *best, float *least)
 {
     tt_run_fit fit = {(high - low) / (run->highest - run->lowest), 0};
     float start = low - fit.scale * run->lowest;

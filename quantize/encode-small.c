@@ -20,15 +20,15 @@ static small_form form_of(tt_dtype dtype)
 {
     switch (dtype) {
     case TT_Q4_0:
-        return (small_form){-8, 7, 8, false, false, {-0.75f, 0.25f, 11}};
+        return (small_form){-8, 7, 8, false, false, {-0.75f, 0.5f, 6}};
     case TT_Q5_0:
-        return (small_form){-16, 15, 16, false, true, {-1.0f, 0.4f, 9}};
+        return (small_form){-16, 15, 16, false, true, {-1.0f, 0.5f, 7}};
     case TT_Q4_1:
         return (small_form){0, 15, 0, true, false, {-0.5f, 0.35f, 5}};
     case TT_Q5_1:
         return (small_form){0, 31, 0, true, true, {-0.5f, 0.35f, 5}};
     default:
-        return (small_form){-127, 127, 0, false, false, {-4.0f, 0.75f, 16}};
+        return (small_form){-127, 127, 0, false, false, {-4.0f, 1.0f, 13}};
     }
 }
 

@@ -50,6 +50,7 @@ typedef struct weight_sums {
     uint64_t n_elements, n_bytes; /* elements of weights, bytes of all */
     size_t n_half, n_quantized;
     size_t n_wide, n_wide_vectors; /* floating but not F16: matrices; norms and biases */
+    uint64_t by_type[TT_N_DTYPES]; /* elements */
 } weight_sums;
 
 static void add_tensor(const tt_tensor_file *file, const tt_tensor *tensor, weight_sums *sums)
@@ -59,6 +60,7 @@ static void add_tensor(const tt_tensor_file *file, const tt_tensor *tensor, weig
     if ((!is_floating && !quantized) || is_companion(file, tensor))
         return;
     sums->n_elements += tt_tensor_count(tensor);
+    sums->by_type[tensor->dtype] += tt_tensor_count(tensor);
     sums->n_quantized += quantized;
     sums->n_half += tensor->dtype == TT_F16;
     if (is_floating && tensor->dtype != TT_F16)
@@ -108,4 +110,15 @@ bool tt_weights_all_half(const tt_weights *weights)
     if (sums.n_wide > 0 || (sums.n_wide_vectors > 0 && sums.n_quantized == 0))
         return false;
     return sums.n_half + sums.n_quantized > 0;
+}
+
+const char *tt_weights_type(const tt_weights *weights)
+{
+    weight_sums sums = sum_up(weights);
+    int most = 0;
+    for (int i = 1; i < TT_N_DTYPES; i++)
+        most = sums.by_type[i] > sums.by_type[most] ? i : most;
+    if (sums.by_type[most] == 0)
+        return "";
+    return most == TT_I8 ? "w8c" : tt_dtype_name((tt_dtype)most);
 }

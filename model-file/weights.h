@@ -66,6 +66,9 @@ uint64_t tt_weights_elements(const tt_weights *weights);
  * quantized models may be wider): half storage loses nothing that the file still has. */
 bool tt_weights_all_half(const tt_weights *weights);
 
+/* Name of the type that holds most elements under the prefix ("F16", "Q4_K", "w8c"), "" without tensors. */
+const char *tt_weights_type(const tt_weights *weights);
+
 /* Bytes of all tensors under the prefix, used or not. */
 uint64_t tt_weights_bytes(const tt_weights *weights);
 

@@ -19,6 +19,7 @@ tt_status tt_tensor_file_open_memory(const void *bytes, size_t n_bytes, const ch
 void tt_tensor_file_close(tt_tensor_file *file);
 
 const char *tt_tensor_file_path(const tt_tensor_file *file);
+bool tt_tensor_file_is_gguf(const tt_tensor_file *file);
 size_t tt_tensor_file_count(const tt_tensor_file *file);
 
 /* Tensor by index, in name order. */
@@ -27,7 +28,8 @@ const tt_tensor *tt_tensor_file_at(const tt_tensor_file *file, size_t index);
 /* Tensor by name in O(log n), NULL when there is none. */
 const tt_tensor *tt_tensor_file_find(const tt_tensor_file *file, const char *name);
 
-/* Text of a metadata key, NULL when there is none. Values of GGUF that are no texts are not kept. */
+/* Text of a metadata key, NULL when there is none. Numbers and bools of GGUF are their decimal text, arrays have none.
+ */
 const char *tt_tensor_file_metadata(const tt_tensor_file *file, const char *key);
 
 #endif

@@ -6,16 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool tt_model_file_has(const tt_model_files *files, const char *name)
+const tt_tensor *tt_model_file_tensor(const tt_model_files *files, const char *name)
 {
     tt_tensor_file *const *list = NULL;
     size_t n = 0;
     const char *prefix = "";
     tt_model_files_component(files, "", &list, &n, &prefix);
-    for (size_t i = 0; i < n; i++)
-        if (tt_tensor_file_find(list[i], name))
-            return true;
-    return false;
+    const tt_tensor *tensor = NULL;
+    for (size_t i = 0; i < n && !tensor; i++)
+        tensor = tt_tensor_file_find(list[i], name);
+    return tensor;
+}
+
+bool tt_model_file_has(const tt_model_files *files, const char *name)
+{
+    return tt_model_file_tensor(files, name) != NULL;
 }
 
 tt_status tt_model_component(const tt_model_files *files, const char *role, const char *extra_prefix,

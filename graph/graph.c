@@ -44,6 +44,8 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
     }
     size_t n_bytes = 0;
     tt_status status = tt_graph_plan(graph, &n_bytes, err);
+    if (status == TT_OK && graph->store)
+        status = tt_weight_store_pack(graph->store, err);
     char what[96];
     snprintf(what, sizeof what, "activations of %s", graph->name);
     if (status == TT_OK)

@@ -58,7 +58,7 @@ static uint64_t small_bytes(const tt_weight_store *store, uint64_t *matrices)
 static tt_weight_sizes decide(const tt_weight_store *store, bool *stays)
 {
     uint64_t all = 0, used = 0;
-    tt_weight_sizes sizes = {.n_slots = store->n_slots};
+    tt_weight_sizes sizes = {0};
     uint64_t others = small_bytes(store, &all);
     if (all <= store->resident_limit) {
         for (size_t i = 0; stays && i < store->n_entries; i++)
@@ -75,6 +75,7 @@ static tt_weight_sizes decide(const tt_weight_store *store, bool *stays)
         else {
             sizes.streamed_bytes += n_bytes;
             sizes.slot_bytes = n_bytes > sizes.slot_bytes ? n_bytes : sizes.slot_bytes;
+            sizes.n_slots += sizes.n_slots < store->n_slots; /* never more slots than matrices */
         }
         if (stays)
             stays[entry->index] = stay;

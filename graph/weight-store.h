@@ -49,7 +49,7 @@ typedef struct tt_weight_sizes {
     uint64_t resident_bytes; /* matrices, biases, vectors, tables on the device */
     uint64_t streamed_bytes; /* matrices that pass through, as large as they are packed */
     uint64_t slot_bytes;     /* of one slot, 0 when nothing is streamed */
-    uint32_t n_slots;
+    uint32_t n_slots;        /* the limit's, or fewer when fewer matrices are streamed */
 } tt_weight_sizes;
 tt_weight_sizes tt_weight_store_sizes(const tt_weight_store *store);
 

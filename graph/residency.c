@@ -1,4 +1,5 @@
 /* residency.c - which matrices of a store stay on the device, and packing: of those once, of the others at each use. */
+#include "base/file.h"
 #include "graph/weight-store-private.h"
 
 #include <stddef.h>
@@ -183,8 +184,23 @@ tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
     return status;
 }
 
+/* The entry whose address was handed out as a matrix. */
+static const tt_entry *entry_of(const tt_matrix *matrix)
+{
+    return (const tt_entry *)(const void *)((const char *)matrix - offsetof(tt_entry, as));
+}
+
 void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix, void *bytes)
 {
-    const tt_entry *entry = (const tt_entry *)(const void *)((const char *)matrix - offsetof(tt_entry, as));
-    pack_entry(store, entry, bytes);
+    pack_entry(store, entry_of(matrix), bytes);
+}
+
+void tt_weight_store_prefetch(const tt_matrix *matrix)
+{
+    const tt_entry *entry = entry_of(matrix);
+    for (uint32_t i = 0; i < entry->n_parts; i++) {
+        const tt_matrix_part *part = &entry->parts[i];
+        tt_mapping_want(part->values,
+                        (size_t)tt_dtype_bytes(part->dtype, (uint64_t)part->n_out * matrix->n_in * matrix->n_taps));
+    }
 }

@@ -163,6 +163,8 @@ tt_status tt_stream_replay(tt_stream *stream, bool is_static, tt_recorder *recor
     size_t at = 0;
     for (size_t i = 0; i < schedule->n_uses && status == TT_OK; i++) {
         const tt_use *use = &schedule->uses[i];
+        if (i + 1 < schedule->n_uses && use[1].fills)
+            tt_weight_store_prefetch(use[1].matrix); /* the disk works while the host waits and packs */
         status = tt_recorder_replay_range(recorder, at, use->first, NULL, NULL, err);
         if (status == TT_OK)
             status = replay_use(stream, use, recorder, err);

@@ -76,6 +76,9 @@ tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err);
  * opened: the system kills a process that reads a mapping beyond the file's end. */
 void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix, void *bytes);
 
+/* Lets the system fetch a streamed matrix from the disk, where it is not in memory; returns at once. */
+void tt_weight_store_prefetch(const tt_matrix *matrix);
+
 /* The resident_bytes of tt_weight_store_sizes. */
 uint64_t tt_weight_store_bytes(const tt_weight_store *store);
 

@@ -56,6 +56,8 @@ tt_status tt_slot_begin(tt_slot *slot, void **bytes, tt_error *err)
 tt_status tt_slot_end(tt_slot *slot, cl_event *ready, tt_error *err)
 {
     *ready = NULL;
+    if (slot->bytes == NULL)
+        return tt_fail(err, TT_ERROR_INTERNAL, "a slot for weights is not mapped; please report this");
     cl_int code = tt_device_cl(slot->device)
                       ->enqueue_unmap_mem_object(slot->queue, slot->buffer.mem, slot->bytes, 0, NULL, ready);
     if (code != CL_SUCCESS) {
@@ -71,6 +73,8 @@ tt_status tt_slot_end(tt_slot *slot, cl_event *ready, tt_error *err)
 
 tt_status tt_slot_reuse(tt_slot *slot, cl_event last, tt_error *err)
 {
+    if (slot->bytes != NULL)
+        return tt_fail(err, TT_ERROR_INTERNAL, "a slot for weights is mapped twice; please report this");
     return ask_for_mapping(slot, last, err);
 }
 

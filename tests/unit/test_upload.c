@@ -88,6 +88,8 @@ static void test_rounds(void **state)
         tt_test_ok(tt_slot_reuse(slot, done, tt_test_error()));
         (void)cl->release_event(ready);
         (void)cl->release_event(done);
+    }
+    for (uint32_t round = 0; round < n_rounds; round++) {
         fill(values, round);
         digest(want, values);
     }
@@ -106,16 +108,19 @@ static void test_life(void **state)
     (void)state;
     tt_slot slot = {0};
     void *bytes = NULL, *again = NULL;
+    cl_event ready;
     tt_error err = {""};
     uint64_t before = tt_device_bytes(tt_test_device());
     tt_slot_release(&slot);
     tt_test_ok(tt_slot_create(tt_test_device(), 256, "a slot", &slot, tt_test_error()));
     assert_int_equal(tt_device_bytes(tt_test_device()), before + 256);
     tt_slot_reset(&slot);
+    assert_int_equal(tt_slot_end(&slot, &ready, &err), TT_ERROR_INTERNAL);
     tt_test_ok(tt_slot_begin(&slot, &bytes, tt_test_error()));
     memset(bytes, 1, 256);
     tt_test_ok(tt_slot_begin(&slot, &again, tt_test_error())); /* mapped already */
     assert_ptr_equal(again, bytes);
+    assert_int_equal(tt_slot_reuse(&slot, NULL, &err), TT_ERROR_INTERNAL);
     tt_slot_reset(&slot);
     assert_null(slot.bytes);
     tt_test_ok(tt_slot_begin(&slot, &bytes, tt_test_error()));

@@ -129,6 +129,8 @@ static void ranges_are_parts_of_the_list(void **state)
 static void ranges_wait_for_events(void **state)
 {
     (void)state;
+    if (tt_test_small())
+        skip();
     const tt_cl *cl = tt_device_cl(tt_test_device());
     const size_t one = 1;
     uint32_t n_loops = 3000000, want = 5, got;
@@ -136,8 +138,6 @@ static void ranges_wait_for_events(void **state)
     cl_event slow;
     tt_test_array array = plain_array(1);
     tt_recorder *recorder = tt_test_recorder();
-    if (tt_test_small())
-        skip();
     for (uint32_t i = 0; i < n_loops; i++)
         want = (want ^ i) * 2654435761u + (want >> 7);
     add_step(recorder, &array, 3, "step");

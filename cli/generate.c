@@ -69,6 +69,22 @@ static uint32_t n_images(const cli_options *o)
     return o->n_images ? o->n_images : 1;
 }
 
+/* The resume file is removed at the end: it must be none of the pictures. */
+static cli_exit check_resume(const cli_options *o)
+{
+    char path[CLI_PATH];
+    cli_exit code = cli_check_writable(o->resume);
+    for (uint32_t i = 0; i < n_images(o) && code == CLI_OK; i++) {
+        code = cli_output_name(output_pattern(o), i, n_images(o), path);
+        if (code == CLI_OK && strcmp(path, o->resume) == 0)
+            code = cli_fail(CLI_USAGE, "--resume and -o both name %s; give the run's state a file of its own", path);
+    }
+    if (code == CLI_OK && o->preview != NULL && strcmp(o->preview, o->resume) == 0)
+        code = cli_fail(CLI_USAGE, "--resume and --preview both name %s; give the run's state a file of its own",
+                        o->resume);
+    return code;
+}
+
 static cli_exit check_files(const cli_options *o)
 {
     char path[CLI_PATH];
@@ -82,7 +98,7 @@ static cli_exit check_files(const cli_options *o)
     if (code == CLI_OK && o->preview != NULL)
         code = cli_check_writable(o->preview);
     if (code == CLI_OK && o->resume != NULL)
-        code = cli_check_writable(o->resume);
+        code = check_resume(o);
     return code;
 }
 

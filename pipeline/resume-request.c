@@ -67,8 +67,9 @@ const tt_resume_field *tt_resume_field_at(size_t index)
 
 /* ---- the model */
 
-static void add_file_digests(const tt_model_files *files, const char *role, tt_text *text, tt_status *status,
-                             tt_error *err)
+/* `known` (or "") is the digest of a single file that was computed before: models are large. */
+static void add_file_digests(const tt_model_files *files, const char *role, const char *known, tt_text *text,
+                             tt_status *status, tt_error *err)
 {
     tt_tensor_file *const *list = NULL;
     size_t n_list = 0;
@@ -76,14 +77,17 @@ static void add_file_digests(const tt_model_files *files, const char *role, tt_t
     char hex[65];
     tt_model_files_component(files, role, &list, &n_list, &prefix);
     for (size_t i = 0; i < n_list && *status == TT_OK; i++) {
-        *status = tt_sha256_file_hex(tt_tensor_file_path(list[i]), hex, err);
+        if (known[0])
+            snprintf(hex, sizeof hex, "%s", known);
+        else
+            *status = tt_sha256_file_hex(tt_tensor_file_path(list[i]), hex, err);
         if (*status == TT_OK)
             tt_text_format(text, "%s weights %zu %s\n", role, i, hex);
     }
 }
 
-static void add_model_files(const tt_model_files *files, const char *what, tt_text *text, tt_status *status,
-                            tt_error *err)
+static void add_model_files(const tt_model_files *files, const char *what, const char *known, tt_text *text,
+                            tt_status *status, tt_error *err)
 {
     static const char *const roles[] = {"", "unet", "vae", "text_encoder", "text_encoder_2"};
     static const char *const texts[] = {"model_index",
@@ -112,19 +116,19 @@ static void add_model_files(const tt_model_files *files, const char *what, tt_te
     }
     /* One file that holds everything is listed under no role and, once more, under each of its parts. */
     size_t n_before = text->n_bytes;
-    add_file_digests(files, roles[0], text, status, err);
+    add_file_digests(files, roles[0], known, text, status, err);
     bool is_whole = text->n_bytes > n_before;
     for (size_t i = 1; i < sizeof roles / sizeof *roles && !is_whole; i++)
-        add_file_digests(files, roles[i], text, status, err);
+        add_file_digests(files, roles[i], "", text, status, err);
 }
 
-tt_status tt_model_digest(const tt_model *model, char hex[65], tt_error *err)
+tt_status tt_model_digest(tt_model *model, char hex[65], tt_error *err)
 {
     tt_text text = {0};
     tt_status status = TT_OK;
-    add_model_files(model->files, "model", &text, &status, err);
-    add_model_files(model->vae_files, "vae", &text, &status, err);
-    add_model_files(model->encoder_files, "vae encoder", &text, &status, err);
+    add_model_files(model->files, "model", tt_model_file_digest(model), &text, &status, err);
+    add_model_files(model->vae_files, "vae", "", &text, &status, err);
+    add_model_files(model->encoder_files, "vae encoder", "", &text, &status, err);
     if (status == TT_OK)
         status = tt_text_status(&text, err);
     if (status == TT_OK)

@@ -36,6 +36,6 @@ tt_status tt_resume_request_compare(const tt_resume_request *request, const char
 
 /* SHA-256 of everything that the model is made of: the texts of its configs and tokenizers and the whole of its weight
  * files, whatever they are called. Equal for a model that was moved, different for one that was changed. */
-tt_status tt_model_digest(const tt_model *model, char hex[65], tt_error *err);
+tt_status tt_model_digest(tt_model *model, char hex[65], tt_error *err);
 
 #endif

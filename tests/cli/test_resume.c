@@ -211,6 +211,12 @@ static void test_refusals(void **state)
     refused(run_cli_with(NULL, line), "damaged or no resume file", "another file");
     refused(RUN(LONG, "-o", p->made, "--resume", p->folder.path), "folder", "a folder");
     refused(RUN(LONG, "-o", p->made, "--resume", "/no/such/folder/state"), "no folder /no/such/folder", "nowhere");
+    cli_run run = RUN(LONG, "-o", p->state, "--resume", p->state);
+    assert_refused(&run, 2, "a file of its own", "the picture itself");
+    cli_run_free(&run);
+    run = RUN(LONG, "-o", p->made, "--preview", p->state, "--resume", p->state);
+    assert_refused(&run, 2, "a file of its own", "the preview");
+    cli_run_free(&run);
     assert_missing(p->made);
     free(before);
     free(after);

@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #define SD1 "tests/golden/data/models/sd1"
-/* Long enough to be killed on the way: a hundred short steps. */
-#define LONG "-m", SD1, "-p", "a photo of an orange cat", "-W", "32", "-H", "24", "--steps", "120"
+/* Long enough to be killed on the way: some dozens of short steps. */
+#define LONG "-m", SD1, "-p", "a photo of an orange cat", "-W", "32", "-H", "24", "--steps", "60"
 
 typedef struct place {
     temp_folder folder;
@@ -104,13 +104,13 @@ static void test_kill(void **state)
         const char *const line[] = {LONG, "-s",    "7",        "--sampler", samplers[i],
                                     "-o", p->made, "--resume", p->state,    NULL};
         fine(RUN(LONG, "-s", "7", "--sampler", samplers[i], "-q", "-o", p->whole), samplers[i]);
-        kill_at(i % 2 ? "step 26/" : "step 1/", line);
+        kill_at(i % 2 ? "step 14/" : "step 1/", line);
         assert_missing(p->made);
         cli_run run = run_cli_with(NULL, line);
         assert_fine(&run, samplers[i]);
         const char *told = strstr(run.out, "going on after step ");
         assert_non_null(told);
-        assert_true(strtol(told + strlen("going on after step "), NULL, 10) >= (i % 2 ? 26 : 1));
+        assert_true(strtol(told + strlen("going on after step "), NULL, 10) >= (i % 2 ? 14 : 1));
         assert_null(strstr(run.out, "step 1/"));
         cli_run_free(&run);
         assert_same_files(p->whole, p->made);

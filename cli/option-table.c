@@ -7,7 +7,7 @@ enum { GENERATE = CLI_IN_GENERATE, STAGE = CLI_IN_STAGE, MODEL = CLI_IN_MODEL };
 
 static const cli_option table[] = {
     {"model", NULL, 'm', MODEL, CLI_TEXT, AT(model), 0, 0, "PATH",
-     "diffusers folder or .safetensors file; default: the built-in model or $TINTYPE_MODEL"},
+     "diffusers folder, .safetensors or .gguf file; default: the built-in model or $TINTYPE_MODEL"},
     {"prompt", NULL, 'p', MODEL, CLI_TEXT, AT(prompt), 0, 0, "TEXT",
      "what to paint; (word), (word:1.3) and [word] weigh, BREAK starts a new chunk"},
     {"negative-prompt", NULL, 'n', MODEL, CLI_TEXT, AT(negative_prompt), 0, 0, "TEXT", "what to keep out"},

@@ -93,7 +93,7 @@ static const struct {
     {{"no final norm", NULL}, RENAME, "cond_stage_model.transformer.text_model.final_layer_norm.bias", NULL},
     {{"no decoder input", NULL}, RENAME, "first_stage_model.decoder.conv_in.weight", NULL},
     {{"no VAE bottleneck", NULL}, RENAME, "first_stage_model.post_quant_conv.weight", NULL},
-    {{"flat convolution", NULL}, SHAPE, "model.diffusion_model.input_blocks.0.0.weight", "[32,36]"},
+    {{"turned rows of a convolution", NULL}, SHAPE, "model.diffusion_model.input_blocks.0.0.weight", "[36,32]"},
     {{"turned convolution", NULL}, SHAPE, "model.diffusion_model.input_blocks.0.0.weight", "[4,32,3,3]"},
     {{"convolution without a kernel", NULL}, SHAPE, "model.diffusion_model.input_blocks.0.0.weight", "[1152]"},
     {{"turned time embedding", NULL}, SHAPE, "model.diffusion_model.time_embed.0.weight", "[32,128]"},

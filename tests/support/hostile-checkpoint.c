@@ -146,7 +146,7 @@ static const struct {
     {{"three bytes", "cut short"}, "abc", 3},
     {{"a pickle", "pickle"}, "\x80\x02}q\x01X\x05\0\0\0state", 14},
     {{"a zipped pickle", "pickle"}, "PK\x03\x04\x14\0\0\0\0\0archive/data.pkl", 26},
-    {{"a GGUF file", "GGUF"}, "GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24},
+    {{"a GGUF file without tensors", "neither"}, "GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24},
     {{"a Git LFS pointer", "LFS"}, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", 64},
     {{"a web page", "web page"}, "<!DOCTYPE html><html><body>404</body></html>", 44},
     {{"a text", NULL}, "this is a text and no model at all, whatever its name may say", 61},

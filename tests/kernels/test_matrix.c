@@ -53,12 +53,12 @@ static size_t packed_index(const tt_matrix *matrix, uint32_t output, uint32_t ch
 static float *read_values(const tt_kernels *kernels, const tt_matrix *matrix, size_t *n)
 {
     void *bytes = malloc(matrix->values.n_bytes);
-    *n = matrix->values.n_bytes / (matrix->is_half ? 2 : 4);
+    *n = matrix->values.n_bytes / (matrix->dtype == TT_F16 ? 2 : 4);
     float *values = malloc(*n * sizeof(*values));
     assert_non_null(bytes);
     assert_non_null(values);
     tt_test_ok(tt_buffer_read(kernels->device, &matrix->values, 0, bytes, matrix->values.n_bytes, tt_test_error()));
-    tt_to_float(matrix->is_half ? TT_F16 : TT_F32, bytes, values, *n);
+    tt_to_float(matrix->dtype == TT_F16 ? TT_F16 : TT_F32, bytes, values, *n);
     free(bytes);
     return values;
 }
@@ -109,7 +109,7 @@ static void test_packing(void **state)
             tt_test_matrix_spec spec = specs[i];
             spec.seed = 100 + i;
             tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
-            assert_int_equal(made.matrix.is_half, spec.dtype == TT_F16 || kernels->storage == TT_STORAGE_F16);
+            assert_int_equal(made.matrix.dtype == TT_F16, spec.dtype == TT_F16 || kernels->storage == TT_STORAGE_F16);
             check_values(kernels, &made);
             check_bias(kernels, &made);
             tt_test_matrix_release(kernels, &made);

@@ -5,7 +5,6 @@
 #ifndef TT_GRAPH_WEIGHT_STORE_H
 #define TT_GRAPH_WEIGHT_STORE_H
 
-#include "cl-kernels/embedding.h"
 #include "cl-kernels/matrix.h"
 #include "model-file/weights.h"
 
@@ -42,8 +41,11 @@ tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request
 /* name is the full tensor name, e.g. "norm1.weight". */
 tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint32_t n, const tt_vector **vector,
                                  tt_error *err);
+
+/* Finds and checks a table [n_rows][width] of which the host reads single rows: it stays in its file and takes no
+ * memory of the device. */
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
-                                const tt_table **table, tt_error *err);
+                                tt_weight *table, tt_error *err);
 
 /* Device bytes of everything packed so far, or that would have been packed. */
 uint64_t tt_weight_store_bytes(const tt_weight_store *store);

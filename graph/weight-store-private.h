@@ -4,7 +4,7 @@
 
 #include "graph/weight-store.h"
 
-typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR, TT_ENTRY_TABLE } tt_entry_kind;
+typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR } tt_entry_kind;
 
 /* Entries are allocated one by one: their addresses are handed out. */
 typedef struct tt_entry {
@@ -18,7 +18,6 @@ typedef struct tt_entry {
     union {
         tt_matrix matrix; /* packed when values.mem is set */
         tt_vector vector;
-        tt_table table;
     } as;
 } tt_entry;
 

@@ -41,10 +41,8 @@ static void release_entry(tt_weight_store *store, tt_entry *entry)
     tt_device *device = store->kernels.device;
     if (entry->kind == TT_ENTRY_MATRIX)
         tt_matrix_release(device, &entry->as.matrix);
-    else if (entry->kind == TT_ENTRY_VECTOR)
-        tt_vector_release(device, &entry->as.vector);
     else
-        tt_table_release(device, &entry->as.table);
+        tt_vector_release(device, &entry->as.vector);
     free_entry(entry);
 }
 
@@ -310,39 +308,9 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
 }
 
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
-                                const tt_table **table, tt_error *err)
+                                tt_weight *table, tt_error *err)
 {
-    tt_entry *entry = find_entry(store, name);
-    if (entry) {
-        *table = &entry->as.table;
-        return TT_OK;
-    }
     uint64_t dims[2] = {n_rows, width};
-    tt_weight weight;
-    tt_status status = tt_weights_get(store->weights, name, 2, dims, &weight, err);
-    if (status == TT_OK)
-        status = list_one(store, name, TT_ROLE_TABLE, n_rows, width, err);
-    if (status != TT_OK)
-        return status;
-    entry = new_entry(store, TT_ENTRY_TABLE, name);
-    if (!entry)
-        return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    bool is_half = weight.tensor.dtype == TT_F16 || store->kernels.storage == TT_STORAGE_F16;
-    if (store->is_plan)
-        entry->as.table = (tt_table){.values.n_bytes = (size_t)n_rows * width * (is_half ? 2 : 4),
-                                     .n_rows = n_rows,
-                                     .width = width,
-                                     .is_half = is_half};
-    else
-        status = tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width,
-                                 &entry->as.table, err);
-    if (status != TT_OK) {
-        free_entry(entry);
-        return status;
-    }
-    if (!store->is_plan)
-        tt_weights_drop_pages(store->weights);
-    keep_entry(store, entry);
-    *table = &entry->as.table;
-    return TT_OK;
+    tt_status status = tt_weights_get(store->weights, name, 2, dims, table, err);
+    return status == TT_OK ? list_one(store, name, TT_ROLE_TABLE, n_rows, width, err) : status;
 }

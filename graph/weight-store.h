@@ -7,7 +7,6 @@
 #ifndef TT_GRAPH_WEIGHT_STORE_H
 #define TT_GRAPH_WEIGHT_STORE_H
 
-#include "cl-kernels/embedding.h"
 #include "cl-kernels/matrix.h"
 #include "model-file/weights.h"
 
@@ -64,8 +63,11 @@ tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request
 /* name is the full tensor name, e.g. "norm1.weight". */
 tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint32_t n, const tt_vector **vector,
                                  tt_error *err);
+
+/* Finds and checks a table [n_rows][width] of which the host reads single rows: it stays in its file and takes no
+ * memory of the device. */
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
-                                const tt_table **table, tt_error *err);
+                                tt_weight *table, tt_error *err);
 
 /* Decides which of the matrices asked for so far stay on the device and packs them; makes all biases. Matrices that
  * were packed by an earlier call are left as they are. Does nothing for a plan. */

@@ -319,6 +319,8 @@ static cli_exit run(job *j)
     if (code == CLI_OK && (j->pictures = tt_context_create()) == NULL)
         code = cli_fail_memory();
     if (code == CLI_OK)
+        code = find_first(j); /* before the model is loaded: a damaged file is told at once */
+    if (code == CLI_OK)
         code = cli_session_load(j->options, &j->session);
     if (code == CLI_OK)
         code = prepare_request(j);
@@ -328,8 +330,6 @@ static cli_exit run(job *j)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
-    if (code == CLI_OK)
-        code = find_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
     return code == CLI_OK ? remove_resume(j->options) : code;

@@ -111,3 +111,8 @@ uint64_t tt_device_peak_bytes(const tt_device *device)
 {
     return device->peak_bytes;
 }
+
+bool tt_device_shares_memory(const tt_device *device)
+{
+    return device->found.shared_memory;
+}

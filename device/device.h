@@ -51,6 +51,12 @@ cl_device_id tt_device_id(const tt_device *device);
 cl_command_queue tt_device_queue(const tt_device *device);
 const tt_log *tt_device_log(const tt_device *device);
 
+/* True when buffers lie in the host's memory (CPUs, phones): they count in the process's resident memory then. */
+bool tt_device_shares_memory(const tt_device *device);
+
+/* Kernel programs that were built or loaded so far; they stay until the device is closed. */
+size_t tt_device_n_programs(const tt_device *device);
+
 /* A device buffer; counted in the device's account. */
 typedef struct tt_buffer {
     cl_mem mem;

@@ -77,10 +77,15 @@ void tt_vae_destroy(tt_vae *vae)
     free(vae);
 }
 
+uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder)
+{
+    const tt_weight_store *store = is_decoder ? vae->decoder_store : vae->encoder_store;
+    return store ? tt_weight_store_bytes(store) : 0;
+}
+
 uint64_t tt_vae_weight_bytes(const tt_vae *vae)
 {
-    return (vae->decoder_store ? tt_weight_store_bytes(vae->decoder_store) : 0) +
-           (vae->encoder_store ? tt_weight_store_bytes(vae->encoder_store) : 0);
+    return tt_vae_half_bytes(vae, true) + tt_vae_half_bytes(vae, false);
 }
 
 /* One half for one picture of this input size. */

@@ -86,4 +86,7 @@ void tt_vae_release_graph(tt_vae *vae);
 void tt_vae_release_device(tt_vae *vae);
 uint64_t tt_vae_weight_bytes(const tt_vae *vae);
 
+/* The share of one half. */
+uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder);
+
 #endif

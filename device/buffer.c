@@ -116,3 +116,8 @@ bool tt_device_shares_memory(const tt_device *device)
 {
     return device->found.shared_memory;
 }
+
+void tt_device_restart_peak(tt_device *device)
+{
+    device->peak_bytes = device->bytes;
+}

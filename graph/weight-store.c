@@ -154,7 +154,8 @@ static void assume_weight(const tt_weight_store *store, uint32_t n_dims, const u
 {
     uint64_t row = n_dims == 4 ? dims[1] * dims[2] * dims[3] : n_dims == 2 ? dims[1] : 1;
     bool fits = n_dims > 1 && row % tt_dtype_block(store->assumed) == 0;
-    *weight = (tt_weight){.tensor.dtype = fits ? store->assumed : TT_F16};
+    /* Describing wants an address; nothing is read there. */
+    *weight = (tt_weight){.tensor = {.dtype = fits ? store->assumed : TT_F16, .data = store}};
 }
 
 /* Finds a tensor in the file, or assumes it. */

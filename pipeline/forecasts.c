@@ -35,10 +35,8 @@ static tt_status create(tt_forecasts **forecasts, tt_error *err)
     return *forecasts ? TT_OK : tt_fail_memory(err, "forecasts", sizeof **forecasts);
 }
 
-tt_status tt_forecasts_create_assumed(tt_model *model, tt_dtype type, bool tiny_vae, tt_forecasts **forecasts,
-                                      tt_error *err)
+tt_status tt_forecasts_create_assumed(tt_dtype type, bool tiny_vae, tt_forecasts **forecasts, tt_error *err)
 {
-    (void)model;
     tt_status status = create(forecasts, err);
     if (status != TT_OK)
         return status;
@@ -120,12 +118,13 @@ static tt_status make(tt_model *model, tt_forecasts *f, tt_part part, const tt_p
     tt_kernels kernels;
     bool is_vae = part == TT_PART_ENCODER || part == TT_PART_DECODER;
     bool is_half = is_vae && !f->tiny_vae ? tt_model_vae_is_half(model) : model->is_half;
-    if (f->is_assumed)
-        is_half = is_half || tt_dtype_block(f->type) > 1;
-    tt_weights *weights = f->is_assumed ? NULL : weights_of(model, part);
+    bool is_assumed = f->is_assumed && (is_vae || !f->tiny_vae);
+    if (is_assumed)
+        is_half = is_half || tt_dtype_is_block(f->type);
+    tt_weights *weights = is_assumed ? NULL : weights_of(model, part);
     tt_weight_store **store = &f->stores[part];
     tt_status status = tt_model_kernels(model, is_half, &kernels, err);
-    if (status == TT_OK && f->is_assumed && !*store)
+    if (status == TT_OK && is_assumed && !*store)
         status = tt_weight_store_create_assumed(&kernels, f->type, store, err);
     if (status != TT_OK)
         return status;

@@ -29,10 +29,9 @@ typedef struct tt_forecasts tt_forecasts;
 /* The model's own forecasts (made when first asked for), destroyed with the model. NULL is allowed. */
 void tt_forecasts_destroy(tt_forecasts *forecasts);
 
-/* A second opinion on the same model: every matrix of `type`, and with tiny_vae a tiny autoencoder (TAESD) instead of
- * the VAE. Destroy after use. */
-tt_status tt_forecasts_create_assumed(struct tt_model *model, tt_dtype type, bool tiny_vae, tt_forecasts **forecasts,
-                                      tt_error *err);
+/* The same model as it might be: every matrix of `type`, or (tiny_vae) everything as it is but a tiny autoencoder
+ * (TAESD) of that type instead of the VAE. Destroy after use. */
+tt_status tt_forecasts_create_assumed(tt_dtype type, bool tiny_vae, tt_forecasts **forecasts, tt_error *err);
 
 /* True when the model has the part. */
 bool tt_model_has_part(const struct tt_model *model, tt_part part);

@@ -71,8 +71,10 @@ static tt_vae_tile *tile_of(tt_memory_choice *choice, tt_part half)
 /* Takes the first tile with which one half of the VAE fits by itself; the smallest when none does. */
 static tt_status choose_tile(const tt_search *s, tt_part half, tt_memory_choice *choice, tt_error *err)
 {
-    if (!tt_memory_part_runs(s->model, s->request, half))
+    if (!tt_memory_part_runs(s->model, s->request, half)) {
+        *tile_of(choice, half) = (tt_vae_tile){0, 0};
         return TT_OK;
+    }
     for (int i = 0; i < N_TILES; i++) {
         tt_memory_phases phases;
         if (!is_candidate(s, i))
@@ -87,12 +89,13 @@ static tt_status choose_tile(const tt_search *s, tt_part half, tt_memory_choice 
 
 static void take_smallest_tiles(const tt_search *s, tt_memory_choice *choice)
 {
+    choice->decoder_tile = s->request->forced_tile;
     for (int i = N_TILES - 1; i >= 0; i--)
         if (is_candidate(s, i)) {
-            choice->decoder_tile = choice->encoder_tile = tile_at(i);
-            return;
+            choice->decoder_tile = tile_at(i);
+            break;
         }
-    choice->decoder_tile = choice->encoder_tile = s->request->forced_tile;
+    choice->encoder_tile = s->request->has_image ? choice->decoder_tile : (tt_vae_tile){0, 0};
 }
 
 /* ---- streamed weights */
@@ -120,7 +123,7 @@ static uint64_t smallest_limit(const tt_search *s, int part)
         }
     }
     uint64_t all = part_bytes(s, part, UINT64_MAX);
-    return all <= least ? UINT64_MAX : best;
+    return all <= least + TT_PACKING_BYTES ? UINT64_MAX : best;
 }
 
 /* The largest limit with which a part takes at most n_bytes, not below the smallest one. */
@@ -139,6 +142,15 @@ static uint64_t filling_limit(const tt_search *s, int part, uint64_t n_bytes)
     return low;
 }
 
+/* Both halves of the VAE have one limit. */
+static void share_limit(const tt_search *s, tt_memory_choice *choice)
+{
+    uint64_t *encoder = &choice->limits[TT_PART_ENCODER], *decoder = &choice->limits[TT_PART_DECODER];
+    if (!tt_memory_part_runs(s->model, s->request, TT_PART_ENCODER))
+        *encoder = *decoder;
+    *encoder = *decoder = *encoder < *decoder ? *encoder : *decoder;
+}
+
 /* Gives each part whose phase does not fit what its phase leaves it. */
 static tt_status choose_limits(const tt_search *s, tt_memory_choice *choice, tt_error *err)
 {
@@ -151,9 +163,12 @@ static tt_status choose_limits(const tt_search *s, tt_memory_choice *choice, tt_
         uint64_t device = phases.device[phase_of(part)], room = s->room->device_available;
         uint64_t others = tt_memory_phase_total(s->room, &phases, phase_of(part)) - now;
         uint64_t left = limit > others ? limit - others : 0;
+        if (now > left) /* packing at each use holds file pages */
+            left -= left > TT_PACKING_BYTES ? TT_PACKING_BYTES : left;
         uint64_t left_on_device = room > device - now ? room - (device - now) : 0;
         choice->limits[part] = filling_limit(s, part, left < left_on_device ? left : left_on_device);
     }
+    share_limit(s, choice);
     return status;
 }
 
@@ -171,6 +186,11 @@ tt_status tt_memory_smallest(tt_model *model, tt_forecasts *forecasts, const tt_
     for (int part = 0; part < TT_N_PARTS && status == TT_OK; part++)
         if (tt_memory_part_runs(model, request, (tt_part)part))
             choice->limits[part] = smallest_limit(&s, part);
+    share_limit(&s, choice);
+    bool streams = false;
+    for (int part = 0; part < TT_N_PARTS; part++)
+        streams = streams || choice->limits[part] != UINT64_MAX;
+    choice->mode = streams ? TT_MEMORY_STREAMED : TT_MEMORY_SEQUENTIAL;
     return status == TT_OK ? count(&s, choice, phases, err) : status;
 }
 

@@ -7,9 +7,6 @@
  * program, every further program, every kernel object with its arguments. GPU drivers keep less. */
 static const uint64_t first_program_bytes = 6500000, program_bytes = 1500000, kernel_bytes = 6000;
 
-/* File pages that packing holds between two drops. */
-static const uint64_t packing_bytes = 4 << 20;
-
 /* Programs in use up to the end of a phase; a VAE in float beside a half UNet brings its own. */
 static const uint32_t programs_used[TT_N_PHASES] = {5, 9, 10, 11};
 enum { PROGRAMS_OF_OTHER_STORAGE = 6 };
@@ -82,7 +79,8 @@ bool tt_memory_fits(const tt_memory_room *room, const tt_memory_phases *phases)
 typedef struct tt_part_bytes {
     uint64_t weights; /* on the device, and the ring that the others pass through */
     uint64_t arena, io;
-    uint64_t kernels; /* objects of the driver */
+    uint64_t kernels;     /* objects of the driver */
+    uint64_t packing;     /* file pages while weights are packed: before activations are there, or beside them */
 } tt_part_bytes;
 
 static uint64_t all_of(const tt_part_bytes *part)
@@ -102,6 +100,10 @@ static tt_status count_part(tt_model *model, tt_forecasts *forecasts, tt_part pa
                              .arena = f->arena_bytes,
                              .io = f->io_bytes,
                              .kernels = f->n_ops * kernel_bytes};
+    uint64_t packed = sizes.streamed_bytes + sizes.resident_bytes, values = bytes->arena + bytes->io;
+    bytes->packing = packed < TT_PACKING_BYTES ? packed : TT_PACKING_BYTES;
+    if (sizes.streamed_bytes == 0)
+        bytes->packing -= values < bytes->packing ? values : bytes->packing;
     if (f->arena_bytes > phases->largest_buffer)
         phases->largest_buffer = f->arena_bytes;
     return TT_OK;
@@ -234,7 +236,7 @@ static void single_phases(const tt_model *model, const tt_part_bytes *parts, tt_
 /* ---- phases in the process */
 
 static void host_phases(const tt_model *model, const tt_memory_request *r, const tt_memory_choice *choice,
-                        tt_memory_phases *p)
+                        const tt_part_bytes *parts, tt_memory_phases *p)
 {
     enum { FLOAT = sizeof(float), RUN_LATENTS = 12 }; /* noise, model outputs, a scheduler's history */
     uint64_t plane = (uint64_t)r->width * r->height;
@@ -247,11 +249,11 @@ static void host_phases(const tt_model *model, const tt_memory_request *r, const
                                  r->width / model->vae_config.factor, choice->decoder_tile);
     bool tiled = t.n_rows > 1 || t.n_columns > 1;
     uint64_t tile = (uint64_t)t.tile_height * t.tile_width * model->vae_config.factor * model->vae_config.factor;
-    p->host[TT_PHASE_TEXT] = kept + condition * FLOAT;
-    p->host[TT_PHASE_ENCODE] = kept + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
-    p->host[TT_PHASE_DENOISE] = kept + (RUN_LATENTS + 2u * r->n_texts) * latent;
+    p->host[TT_PHASE_TEXT] = kept + condition * FLOAT + parts[TT_PART_TEXT].packing;
+    p->host[TT_PHASE_ENCODE] = kept + parts[TT_PART_ENCODER].packing + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
+    p->host[TT_PHASE_DENOISE] = kept + parts[TT_PART_UNET].packing + (RUN_LATENTS + 2u * r->n_texts) * latent;
     p->host[TT_PHASE_DECODE] =
-        kept + latent + r->n_images * 3 * plane + 3 * plane * FLOAT + (tiled ? 3 * tile * FLOAT : 0);
+        kept + parts[TT_PART_DECODER].packing + latent + r->n_images * 3 * plane + 3 * plane * FLOAT + (tiled ? 3 * tile * FLOAT : 0);
 }
 
 static void program_phases(const tt_model *model, const tt_memory_request *r, const tt_part_bytes *parts,
@@ -284,9 +286,7 @@ tt_status tt_memory_count(tt_model *model, tt_forecasts *forecasts, const tt_mem
         resident_phases(model, request, parts, phases);
     else
         single_phases(model, parts, phases);
-    host_phases(model, request, choice, phases);
+    host_phases(model, request, choice, parts, phases);
     program_phases(model, request, parts, phases);
-    for (uint32_t i = 0; i < TT_N_PHASES && choice->mode == TT_MEMORY_STREAMED; i++)
-        phases->host[i] += packing_bytes;
     return TT_OK;
 }

@@ -8,6 +8,9 @@
 /* Buffers that streamed weights pass through. */
 enum { TT_STREAM_SLOTS = 2 };
 
+/* File pages that packing holds between two drops. */
+enum { TT_PACKING_BYTES = 4 << 20 };
+
 /* Text encoders larger than this leave the device once the prompt is encoded: most of a run does not need them. */
 enum { TT_KEEP_TEXT_BYTES = 64 << 20 };
 
@@ -86,10 +89,31 @@ tt_status tt_memory_smallest(tt_model *model, tt_forecasts *forecasts, const tt_
                              const tt_memory_room *room, tt_memory_choice *choice, tt_memory_phases *phases,
                              tt_error *err);
 
-/* Writes the sentence of a request that does not fit: its figure, the limit, the largest part, ways to fit with their
+/* A request with everything that was found out about it. */
+typedef struct tt_memory_plan {
+    tt_memory_request request;
+    tt_memory_room room;
+    tt_memory_choice choice;
+    tt_memory_phases phases;
+    bool fits; /* else choice and phases are those of the smallest */
+} tt_memory_plan;
+
+/* Plans a checked request (tt_request_check) on the open device. */
+tt_status tt_memory_plan_make(tt_model *model, const tt_generate_params *params, tt_memory_plan *plan, tt_error *err);
+
+/* Writes the sentence of a plan that does not fit: its figure, the limit, the largest part, ways to fit with their
  * figures. Returns TT_ERROR_MEMORY (or the failure of a forecast). */
-tt_status tt_memory_refuse(tt_model *model, const tt_memory_request *request, const tt_memory_room *room,
-                           const tt_memory_choice *smallest, const tt_memory_phases *phases, tt_error *err);
+tt_status tt_memory_refuse(tt_model *model, const tt_memory_plan *plan, tt_error *err);
+
+/* Measures the highest memory of a run: the process, and devices with memory of their own. The system tells the highest
+ * moment since the process began; when that did not rise, the highest look in between counts. */
+typedef struct tt_memory_watch {
+    tt_model *model;
+    uint64_t peak_before, highest;
+} tt_memory_watch;
+void tt_memory_watch_begin(tt_memory_watch *watch, tt_model *model);
+void tt_memory_watch_look(tt_memory_watch *watch);
+uint64_t tt_memory_watch_end(tt_memory_watch *watch);
 
 /* Brings the model into a choice before a run (frees what must not stay), and back to its usual state after it. */
 tt_status tt_memory_enter(tt_model *model, const tt_memory_choice *choice, tt_error *err);

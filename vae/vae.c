@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USUAL_TILE = 64 }; /* latent positions: what most models were trained at */
-
 struct tt_vae {
     tt_kernels kernels;
     tt_vae_config config;
@@ -30,7 +28,7 @@ tt_status tt_vae_create(const tt_kernels *kernels, const tt_vae_config *config, 
     v->kernels = *kernels;
     v->config = *config;
     if (tiling)
-        v->decoder_tile = (tt_vae_tile){USUAL_TILE, USUAL_TILE};
+        v->decoder_tile = (tt_vae_tile){TT_USUAL_TILE, TT_USUAL_TILE};
     v->decoder_weights = weights;
     v->encoder_weights = encoder_weights ? encoder_weights : weights;
     v->resident_bytes = UINT64_MAX;

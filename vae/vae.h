@@ -7,6 +7,9 @@
 
 enum { TT_VAE_MAX_BLOCKS = 8 };
 
+/* Side of a tile where nothing smaller is needed: what most models were trained at. */
+enum { TT_USUAL_TILE = 64 };
+
 typedef enum tt_vae_kind { TT_VAE_KL = 0, TT_VAE_TINY } tt_vae_kind;
 
 typedef struct tt_vae_config {
@@ -48,7 +51,8 @@ bool tt_vae_old_attention_name(const void *layout, const char *canonical, tt_ten
 typedef struct tt_vae tt_vae;
 
 /* kernels and config are copied; weights stay the caller's. encoder_weights may differ from weights (original TAESD
- * pairs) or be NULL (then weights serve both). tiling: pictures are decoded in tiles of 64 x 64 latent positions.
+ * pairs) or be NULL (then weights serve both). tiling: pictures are decoded in tiles of
+ * TT_USUAL_TILE positions.
  * Nothing is uploaded yet. */
 tt_status tt_vae_create(const tt_kernels *kernels, const tt_vae_config *config, tt_weights *weights,
                         tt_weights *encoder_weights, bool tiling, tt_vae **vae, tt_error *err);

@@ -7,6 +7,10 @@
  * program, every further program, every kernel object with its arguments. GPU drivers keep less. */
 static const uint64_t first_program_bytes = 6500000, program_bytes = 1500000, kernel_bytes = 6000;
 
+/* What nobody can foresee (fragments of the heap, stacks, the driver's own lists): a forecast that is a little too high
+ * keeps a budget, one that is a little too low does not. */
+static const uint64_t unforeseen_bytes = 4000000;
+
 /* Programs in use up to the end of a phase; a VAE in float beside a half UNet brings its own. */
 static const uint32_t programs_used[TT_N_PHASES] = {5, 9, 10, 11};
 enum { PROGRAMS_OF_OTHER_STORAGE = 6 };
@@ -268,7 +272,7 @@ static void program_phases(const tt_model *model, const tt_memory_request *r, co
         kernels += i == TT_PHASE_TEXT     ? parts[TT_PART_TEXT].kernels + parts[TT_PART_TEXT_2].kernels
                    : i == TT_PHASE_ENCODE ? parts[TT_PART_ENCODER].kernels
                                           : parts[i == TT_PHASE_DENOISE ? TT_PART_UNET : TT_PART_DECODER].kernels;
-        p->programs[i] = kernels + (used > loaded ? (used - loaded) * program_bytes : 0);
+        p->programs[i] = unforeseen_bytes + kernels + (used > loaded ? (used - loaded) * program_bytes : 0);
         if (loaded == 0)
             p->programs[i] += first_program_bytes;
     }

@@ -8,15 +8,21 @@
 struct tt_model;
 
 typedef struct tt_rates {
-    bool known;
     double linear, conv3x3, attention; /* multiplications and additions a second */
-    double other;                      /* bytes a second of norms and other simple ops */
-    double packing;                    /* bytes of weights that are read and packed a second */
+    double other;                      /* bytes a second of norms */
+    double packing;                    /* bytes of packed weights a second, read from files in memory */
     double launch_seconds;             /* of an op that has next to nothing to do */
 } tt_rates;
 
-/* The rates of the open device for the storage and weight types of this model's UNet; measured when first asked for and
- * kept in the context. */
+/* What rates depend on: the width of the network's middle, the form of its activations and weights. */
+typedef struct tt_rates_key {
+    tt_storage storage;
+    tt_dtype type;
+    uint32_t channels;
+} tt_rates_key;
+
+/* The rates of the open device for this model's UNet; measured when first asked for (some tens of milliseconds, once
+ * the kernels are compiled) and kept in the context. The pointer is valid until the next call. */
 tt_status tt_rates_need(struct tt_model *model, const tt_rates **rates, tt_error *err);
 
 /* Expected time of one pass of a part whose streamed_bytes are packed during it. */

@@ -3,7 +3,13 @@
 
 #define AT(member) offsetof(cli_options, member)
 
-enum { GENERATE = CLI_IN_GENERATE, STAGE = CLI_IN_STAGE, MODEL = CLI_IN_MODEL };
+enum {
+    GENERATE = CLI_IN_GENERATE,
+    STAGE = CLI_IN_STAGE,
+    MODEL = CLI_IN_MODEL,
+    REQUEST = CLI_IN_GENERATE | CLI_IN_PLAN,
+    RUN = CLI_IN_GENERATE | CLI_IN_STAGE
+};
 
 static const cli_option table[] = {
     {"model", NULL, 'm', MODEL, CLI_TEXT, AT(model), 0, 0, "PATH",
@@ -13,24 +19,24 @@ static const cli_option table[] = {
     {"negative-prompt", NULL, 'n', MODEL, CLI_TEXT, AT(negative_prompt), 0, 0, "TEXT", "what to keep out"},
     {"output", NULL, 'o', GENERATE, CLI_TEXT, AT(output), 0, 0, "FILE",
      "PNG to write, default output.png; a batch: name_0.png, ... or %d in the name"},
-    {"width", NULL, 'W', GENERATE, CLI_COUNT, AT(width), 1, 4294967295, "PIXELS", "default: the model's"},
-    {"height", NULL, 'H', GENERATE, CLI_COUNT, AT(height), 1, 4294967295, "PIXELS", "default: the model's"},
+    {"width", NULL, 'W', REQUEST, CLI_COUNT, AT(width), 1, 4294967295, "PIXELS", "default: the model's"},
+    {"height", NULL, 'H', REQUEST, CLI_COUNT, AT(height), 1, 4294967295, "PIXELS", "default: the model's"},
     {"steps", NULL, 0, MODEL, CLI_COUNT, AT(n_steps), 1, 4294967295, "N", "denoising steps; default: the model's"},
     {"cfg-scale", NULL, 0, MODEL, CLI_REAL, AT(cfg_scale), 0, 1000, "X",
      "how closely to follow the prompt; 1 is off and twice as fast"},
     {"seed", NULL, 's', GENERATE, CLI_SEED, AT(seed), 0, 0, "N",
      "same seed, same picture; image i of a batch uses N + i; default -1: from the clock"},
-    {"batch-count", NULL, 'b', GENERATE, CLI_COUNT, AT(n_images), 1, 10000, "N", "pictures to make, default 1"},
-    {"sampling-method", "sampler", 0, GENERATE, CLI_TEXT, AT(sampler), 0, 0, "NAME",
+    {"batch-count", NULL, 'b', REQUEST, CLI_COUNT, AT(n_images), 1, 10000, "N", "pictures to make, default 1"},
+    {"sampling-method", "sampler", 0, REQUEST, CLI_TEXT, AT(sampler), 0, 0, "NAME",
      "default: the model's; `tintype samplers` lists them"},
-    {"schedule", "scheduler", 0, GENERATE, CLI_TEXT, AT(schedule), 0, 0, "NAME",
+    {"schedule", "scheduler", 0, REQUEST, CLI_TEXT, AT(schedule), 0, 0, "NAME",
      "noise schedule: default, karras, exponential, beta or sgm_uniform"},
     {"scheduler-config", NULL, 0, MODEL, CLI_TEXT, AT(scheduler_config), 0, 0, "FILE",
      "scheduler_config.json that overrides sampler and schedule"},
     {"eta", NULL, 0, MODEL, CLI_REAL, AT(eta), 0, 1, "X", "noise that DDIM adds, default 0"},
-    {"init-img", NULL, 'i', GENERATE, CLI_TEXT, AT(init_image), 0, 0, "FILE",
+    {"init-img", NULL, 'i', REQUEST, CLI_TEXT, AT(init_image), 0, 0, "FILE",
      "PNG or JPEG to start from; sets the size unless -W and -H do"},
-    {"mask", NULL, 0, GENERATE, CLI_TEXT, AT(mask), 0, 0, "FILE", "with -i: repaint only where this picture is white"},
+    {"mask", NULL, 0, REQUEST, CLI_TEXT, AT(mask), 0, 0, "FILE", "with -i: repaint only where this picture is white"},
     {"strength", NULL, 0, MODEL, CLI_REAL, AT(strength), 0, 1, "X",
      "with a start picture: part of the steps that is run, default 0.75 (stage denoise: 1)"},
     {"clip-skip", NULL, 0, MODEL, CLI_COUNT, AT(clip_skip), 1, 1000, "N",
@@ -39,6 +45,8 @@ static const cli_option table[] = {
     {"vae", NULL, 0, MODEL, CLI_TEXT, AT(vae), 0, 0, "PATH", "VAE that replaces the model's"},
     {"taesd", NULL, 0, MODEL, CLI_TEXT, AT(taesd), 0, 0, "PATH", "tiny autoencoder that replaces the VAE"},
     {"vae-tiling", NULL, 0, MODEL, CLI_FLAG, AT(vae_tiling), 0, 0, NULL, "decode in tiles: less memory, a bit slower"},
+    {"memory-budget", NULL, 0, REQUEST, CLI_BYTES, AT(memory_budget), 0, 0, "SIZE",
+     "most memory to use in all, e.g. 900MB; default: what the system has free"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
     {"resume", NULL, 0, GENERATE, CLI_TEXT, AT(resume), 0, 0, "FILE",
      "keep the run's state here after each step; the same command goes on from it after a kill"},
@@ -61,9 +69,9 @@ static const cli_option table[] = {
     {"cache-dir", NULL, 0, MODEL, CLI_TEXT, AT(cache_dir), 0, 0, "FOLDER",
      "compiled kernels, default ~/.cache/tintype; \"\": none"},
     {"kernel-dir", NULL, 0, MODEL, CLI_TEXT, AT(kernel_dir), 0, 0, "FOLDER", "kernels from disk, for developers"},
-    {"json", NULL, 0, CLI_IN_DEVICES | CLI_IN_INSPECT | CLI_IN_SAMPLERS, CLI_FLAG, AT(json), 0, 0, NULL, "print JSON"},
+    {"json", NULL, 0, CLI_IN_DEVICES | CLI_IN_INSPECT | CLI_IN_SAMPLERS | CLI_IN_PLAN, CLI_FLAG, AT(json), 0, 0, NULL, "print JSON"},
     {"verbose", NULL, 'v', CLI_IN_ALL, CLI_FLAG, AT(verbose), 0, 0, NULL, "log lines on stderr"},
-    {"quiet", NULL, 'q', MODEL, CLI_FLAG, AT(quiet), 0, 0, NULL, "no progress and no summary"},
+    {"quiet", NULL, 'q', RUN, CLI_FLAG, AT(quiet), 0, 0, NULL, "no progress and no summary"},
     {"help", NULL, 'h', CLI_IN_ALL, CLI_FLAG, AT(help), 0, 0, NULL, "this text"},
     {"version", NULL, 0, CLI_IN_ALL, CLI_FLAG, AT(version), 0, 0, NULL, "the program's version"},
 };

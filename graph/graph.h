@@ -109,6 +109,7 @@ typedef struct tt_graph_forecast {
     double static_flops, step_flops;                     /* multiplications and additions of matrix and attention ops */
     double step_bytes;                                   /* weights and activations that a run moves */
     double linear_flops, conv3x3_flops, attention_flops; /* shares of step_flops */
+    double other_bytes;                                  /* share of step_bytes of ops that are none of these three */
     size_t n_ops;                                        /* ops of a run without the static part */
 } tt_graph_forecast;
 

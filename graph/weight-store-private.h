@@ -29,6 +29,7 @@ struct tt_weight_store {
     uint64_t resident_limit; /* bytes of matrices */
     uint32_t n_slots;
     bool is_plan;
+    tt_dtype assumed;         /* plans without weights */
     tt_listed_tensor *listed; /* plans only */
     size_t n_listed, listed_capacity;
     uint32_t n_groups;

@@ -34,6 +34,11 @@ tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights,
 tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
                                       tt_error *err);
 
+/* A plan store without a file, for "what if": every tensor is taken to be there, matrices and tables of this type where
+ * their rows are whole blocks, everything else F16. */
+tt_status tt_weight_store_create_assumed(const tt_kernels *kernels, tt_dtype type, tt_weight_store **store,
+                                         tt_error *err);
+
 /* Limits a store's device memory before anything is packed: matrices stay on the device while all of them together take
  * at most resident_bytes (biases, vectors and tables always stay); the others are described only and pass through
  * n_slots (>= 2, fewer count as 2) buffers, each as large as the largest of them. Matrices that are used at every run

@@ -40,7 +40,7 @@ tt_status tt_weight_store_create_assumed(const tt_kernels *kernels, tt_dtype typ
                                          tt_error *err);
 
 /* Limits a store's device memory before anything is packed: matrices stay on the device while all of them together take
- * at most resident_bytes (biases, vectors and tables always stay); the others are described only and pass through
+ * at most resident_bytes (biases and vectors always stay); the others are described only and pass through
  * n_slots (>= 2, fewer count as 2) buffers, each as large as the largest of them. Matrices that are used at every run
  * come before static ones and large ones before small ones, so that slots are small. UINT64_MAX: everything stays (the
  * default). Must be called before the first graph over the store is compiled: what is packed then stays. A plan store
@@ -50,7 +50,7 @@ void tt_weight_store_set_limit(tt_weight_store *store, uint64_t resident_bytes, 
 /* Sizes of everything asked for so far; plan stores (with the same limit set) forecast the same numbers. Each compiled
  * graph over a store that streams has n_slots * slot_bytes of its own beside resident_bytes. */
 typedef struct tt_weight_sizes {
-    uint64_t resident_bytes; /* matrices, biases, vectors, tables on the device */
+    uint64_t resident_bytes; /* matrices, biases, vectors on the device */
     uint64_t streamed_bytes; /* matrices that pass through, as large as they are packed */
     uint64_t slot_bytes;     /* of one slot, 0 when nothing is streamed */
     uint32_t n_slots;        /* the limit's, or fewer when fewer matrices are streamed */

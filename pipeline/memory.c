@@ -260,15 +260,26 @@ static void host_phases(const tt_model *model, const tt_memory_request *r, const
         kept + parts[TT_PART_DECODER].packing + latent + r->n_images * 3 * plane + 3 * plane * FLOAT + (tiled ? 3 * tile * FLOAT : 0);
 }
 
+/* Programs in use up to the end of a phase. */
+static uint32_t programs_of(const tt_model *model, const tt_memory_request *r, uint32_t phase)
+{
+    bool other_storage = tt_model_vae_is_half(model) != model->is_half;
+    bool has_vae = phase == TT_PHASE_DECODE || (r->has_image && phase >= TT_PHASE_ENCODE);
+    return programs_used[phase] + (other_storage && has_vae ? PROGRAMS_OF_OTHER_STORAGE : 0);
+}
+
+uint32_t tt_memory_programs(const tt_model *model, const tt_memory_request *request)
+{
+    return programs_of(model, request, TT_PHASE_DECODE);
+}
+
 static void program_phases(const tt_model *model, const tt_memory_request *r, const tt_part_bytes *parts,
                            tt_memory_phases *p)
 {
     uint32_t loaded = (uint32_t)tt_device_n_programs(model->context->device);
-    bool other_storage = tt_model_vae_is_half(model) != model->is_half;
     uint64_t kernels = 0;
     for (uint32_t i = 0; i < TT_N_PHASES; i++) {
-        bool is_vae = i == TT_PHASE_DECODE || i == TT_PHASE_ENCODE;
-        uint32_t used = programs_used[i] + (other_storage && (is_vae || r->has_image) ? PROGRAMS_OF_OTHER_STORAGE : 0);
+        uint32_t used = programs_of(model, r, i);
         kernels += i == TT_PHASE_TEXT     ? parts[TT_PART_TEXT].kernels + parts[TT_PART_TEXT_2].kernels
                    : i == TT_PHASE_ENCODE ? parts[TT_PART_ENCODER].kernels
                                           : parts[i == TT_PHASE_DENOISE ? TT_PART_UNET : TT_PART_DECODER].kernels;

@@ -74,6 +74,9 @@ bool tt_memory_part_runs(const tt_model *model, const tt_memory_request *request
 tt_part_shape tt_memory_part_shape(const tt_model *model, const tt_memory_request *request,
                                    const tt_memory_choice *choice, tt_part part);
 
+/* Kernel programs that a request uses in all, about. */
+uint32_t tt_memory_programs(const tt_model *model, const tt_memory_request *request);
+
 /* Fills the phases of a request under a choice. forecasts as in tt_model_forecast. */
 tt_status tt_memory_count(tt_model *model, tt_forecasts *forecasts, const tt_memory_request *request,
                           const tt_memory_choice *choice, tt_memory_phases *phases, tt_error *err);

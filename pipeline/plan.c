@@ -50,9 +50,10 @@ static tt_status fill_part(tt_model *model, const tt_memory_plan *p, tt_part par
     out->bytes_moved += f->step_bytes;
     plan->flops += f->static_flops + n_passes * f->step_flops;
     if (rates) {
-        double load = tt_rates_load_seconds(rates, sizes.resident_bytes);
+        bool is_vae = part == TT_PART_ENCODER || part == TT_PART_DECODER;
+        double load = tt_rates_load_seconds(rates, sizes.resident_bytes, 0);
         plan->load_seconds += load;
-        out->seconds += n_passes * tt_rates_pass_seconds(rates, f, sizes.streamed_bytes);
+        out->seconds += n_passes * tt_rates_pass_seconds(rates, is_vae, f, sizes.streamed_bytes);
         plan->seconds += load;
     }
     return TT_OK;
@@ -80,6 +81,11 @@ static tt_status fill_parts(tt_model *model, const tt_memory_plan *p, const tt_r
         status = fill_part(model, p, TT_PART_UNET, r->n_calls * r->n_images, rates, plan, &plan->unet, err);
     if (status == TT_OK)
         status = fill_part(model, p, TT_PART_DECODER, n_decodes, rates, plan, &plan->vae_decoder, err);
+    if (rates) {
+        double programs = tt_rates_load_seconds(rates, 0, tt_memory_programs(model, r));
+        plan->load_seconds += programs;
+        plan->seconds += programs;
+    }
     plan->seconds += plan->text.seconds + plan->vae_encoder.seconds + plan->unet.seconds + plan->vae_decoder.seconds;
     return status;
 }

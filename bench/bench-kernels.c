@@ -1,6 +1,7 @@
 /* bench-kernels.c - speed of linear and conv3x3 at the shapes of Stable Diffusion 1.5, beside the device's peak.
  *
- *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [-t TYPE [-w 0|1]] [FILTER]
+ *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [-f tile|plain] [-t TYPE [-w 0|1]]
+ *                   [FILTER]
  *
  * is run from the repository root. TYPE is how weights are stored instead of as the form says: F32, F16, Q8_0 ... Q6_K
  * or I8 (w8c); shapes whose rows are no whole blocks are then left out, and the speed of packing is told in bytes of
@@ -229,22 +230,37 @@ static void report(const shape *s, const form *f, const job *j, int n, double *w
     (void)fflush(stdout);
 }
 
-static tt_status measure(const tt_probe *probe, const shape *s, const form *f, widening widen, int n_runs,
-                         tt_error *err)
+/* Runs the job once between two reads: some drivers' clFinish returns before the work is done. */
+static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, tt_error *err)
 {
-    tt_kernels kernels = {probe->device, f->storage, tt_device_caps(probe->device)->family};
+    uint32_t word;
+    tt_status status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+    tt_moment start = tt_moment_now();
+    if (status == TT_OK)
+        status = tt_bench_run(probe->device, j->recorder, took, err);
+    if (status == TT_OK)
+        status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+    tt_moment end = tt_moment_now();
+    *took = (tt_moment){end.wall_s - start.wall_s, end.cpu_s - start.cpu_s};
+    return status;
+}
+
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family, widening widen,
+                         int n_runs, tt_error *err)
+{
+    tt_kernels kernels = {probe->device, f->storage, family};
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
     tt_status status = set_up(&kernels, s, f->weights, widen, &j, err);
     if (status == TT_OK)
-        status = tt_bench_run(probe->device, j.recorder, &took, err);
+        status = run_job(probe, &j, &took, err);
     for (int i = 0; i < n_runs && status == TT_OK; i++) {
         status = tt_bench_run(probe->device, probe->compute, &took, err);
         peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
         peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
         if (status == TT_OK)
-            status = tt_bench_run(probe->device, j.recorder, &took, err);
+            status = run_job(probe, &j, &took, err);
         wall[i] = took.wall_s;
         best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
     }
@@ -270,8 +286,9 @@ static bool parse_type(const char *name, tt_dtype *dtype)
 typedef struct request {
     int n_runs;
     const char *device, *storage, *filter;
-    bool has_type;
+    bool has_type, has_family;
     tt_dtype type;
+    tt_family family;
     widening widen;
 } request;
 
@@ -279,19 +296,23 @@ static bool parse(int argc, char **argv, request *asked)
 {
     int option;
     *asked = (request){.n_runs = 9, .filter = "", .widen = WIDEN_AS_KERNELS_DO};
-    while ((option = getopt(argc, argv, "n:d:s:t:w:")) != -1) {
+    while ((option = getopt(argc, argv, "n:d:s:f:t:w:")) != -1) {
         if (option == 'n')
             asked->n_runs = atoi(optarg);
         else if (option == 'd')
             asked->device = optarg;
         else if (option == 's')
             asked->storage = optarg;
+        else if (option == 'f')
+            asked->has_family = true;
         else if (option == 't')
             asked->has_type = true;
         else if (option == 'w')
             asked->widen = atoi(optarg) != 0 ? WIDEN_ALWAYS : WIDEN_NEVER;
         else
             return false;
+        if (option == 'f')
+            asked->family = strcmp(optarg, "tile") == 0 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;
         if (option == 't' && !parse_type(optarg, &asked->type))
             return false;
     }
@@ -309,7 +330,10 @@ static tt_status measure_asked(const tt_probe *probe, const request *asked, cons
     bool is_wanted =
         (asked->storage == NULL || strcmp(asked->storage, f.name) == 0) && strstr(s->where, asked->filter) != NULL;
     bool has_whole_blocks = (size_t)s->n_in * s->n_taps % tt_dtype_block(f.weights) == 0;
-    return is_wanted && has_whole_blocks ? measure(probe, s, &f, asked->widen, asked->n_runs, err) : TT_OK;
+    if (!is_wanted || !has_whole_blocks)
+        return TT_OK;
+    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->device)->family;
+    return measure(probe, s, &f, family, asked->widen, asked->n_runs, err);
 }
 
 int main(int argc, char **argv)

@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "cl-kernels/tile.h"
 
-enum { PANEL = TT_QUANT_PANEL, PARTS = 8, GPU_LANES = 64, ALIGNMENT = 256 };
+enum { PANEL = TT_QUANT_PANEL, PARTS = 8, GPU_LANES = 32, ALIGNMENT = 256 };
 
 /* Rows of 32 values of a panel. */
 static size_t count_rows(const tt_matrix *matrix)

@@ -12,7 +12,7 @@ enum { MAX_TILES = 8, MAX_SUMS = 80, BLOCK_ROWS = 36 };
 enum { WIDE_POSITIONS = 13, NARROW_POSITIONS = 6 };
 
 /* From how many positions on weights are widened into scratch (GPUs), and what its places are multiples of. */
-enum { SCRATCH_POSITIONS = 256, SCRATCH_ALIGNMENT = 256 };
+enum { SCRATCH_POSITIONS = 64, SCRATCH_ALIGNMENT = 256 };
 
 /* Work items of plain.clh. */
 enum { PLAIN_POSITIONS = 4, PLAIN_LANES = 32, PLAIN_PARTS = 4 };

@@ -61,8 +61,7 @@ static tt_status make_buffer(tt_device *device, size_t n_bytes, tt_buffer *buffe
 /* Planes of the network's middle: in with a border where a convolution reads it. */
 static tt_status make_planes(tt_sample *s, uint32_t border, uint32_t out_channels, tt_error *err)
 {
-    s->in_plane = (tt_plane){
-        .channels = s->key.channels, .batch = 1, .height = SIDE, .width = SIDE, .border = border};
+    s->in_plane = (tt_plane){.channels = s->key.channels, .batch = 1, .height = SIDE, .width = SIDE, .border = border};
     s->out_plane = s->in_plane;
     s->out_plane.border = 0;
     s->out_plane.channels = out_channels;
@@ -88,10 +87,8 @@ static tt_status make_matrix(tt_sample *s, uint32_t n_taps, tt_error *err)
         status = tt_fail_memory(err, "a speed measurement", (size_t)n_bytes);
     else {
         memset(values, 0, (size_t)n_bytes);
-        tt_matrix_part part = {.dtype = type,
-                               .values = values,
-                               .scale = type == TT_I8 ? scale : NULL,
-                               .n_out = s->key.channels};
+        tt_matrix_part part = {
+            .dtype = type, .values = values, .scale = type == TT_I8 ? scale : NULL, .n_out = s->key.channels};
         double begun = now();
         status = tt_matrix_create(&s->kernels, &part, 1, s->key.channels, n_taps, 0, false, &s->matrix, err);
         s->pack_seconds = now() - begun;
@@ -251,8 +248,7 @@ static tt_status measure(const tt_kernels *kernels, const tt_rates_key *key, tt_
 static tt_dtype weight_type(const tt_model *model)
 {
     tt_weight weight;
-    if (model->has_unet &&
-        tt_weights_peek(model->unet_weights, "down_blocks.0.resnets.0.conv1.weight", &weight))
+    if (model->has_unet && tt_weights_peek(model->unet_weights, "down_blocks.0.resnets.0.conv1.weight", &weight))
         return weight.tensor.dtype;
     return TT_F32;
 }

@@ -39,6 +39,14 @@ static void cell_error(FILE *out, double error)
         (void)fprintf(out, "<td>%.1e</td>", error);
 }
 
+static void cell_share(FILE *out, double share)
+{
+    if (share < 0.0)
+        (void)fputs("<td>&ndash;</td>", out);
+    else
+        (void)fprintf(out, "<td>%.1f&thinsp;%%</td>", 100.0 * share);
+}
+
 static void cell_name(FILE *out, const tt_comparison_model *m, size_t index)
 {
     (void)fprintf(out, "<td><span class=\"key k%zu\"></span>", index % N_KEYS);
@@ -98,27 +106,21 @@ static void summary_row(const page *p, size_t i)
         (void)fprintf(out, "<td>%.4f</td><td>%.4f</td>", m->ssim.mean, m->ssim.min);
     }
     (void)fprintf(out, "<td>%.1f</td><td>%.2f</td>", (double)m->device_peak_bytes * 1e-6, m->picture_ms * 1e-3);
-    const char *group;
-    for (size_t g = 0; (group = cli_compare_group(p->c, g)) != NULL; g++) {
-        double share = cli_compare_share(m, group);
-        if (share < 0.0)
-            (void)fputs("<td>&ndash;</td>", out);
-        else
-            (void)fprintf(out, "<td>%.1f&thinsp;%%</td>", 100.0 * share);
-    }
+    if (cli_compare_group(p->c, 0) != NULL)
+        cell_share(out, cli_compare_share(m, cli_compare_group(p->c, 0)));
     (void)fprintf(out, "<td class=\"words\">%s</td></tr>\n", i == 0 ? "" : in_words(m->psnr.mean));
 }
 
 static void write_summary(const page *p)
 {
     FILE *out = p->out;
-    const char *group;
+    const char *group = cli_compare_group(p->c, 0);
     (void)fputs("<div class=\"scroll\"><table>\n<tr><th>model</th><th>file<br><small>MB</small></th>"
                 "<th>of the<br>reference</th><th>bits per<br>weight</th><th>PSNR<br><small>dB, mean</small></th>"
                 "<th><small>worst</small></th><th>SSIM<br><small>mean</small></th><th><small>worst</small></th>"
                 "<th>device peak<br><small>MB</small></th><th>a picture<br><small>s</small></th>",
                 out);
-    for (size_t g = 0; (group = cli_compare_group(p->c, g)) != NULL; g++) {
+    if (group != NULL) {
         (void)fputs("<th>right<br><small>", out);
         cli_html_text(out, group);
         (void)fputs("</small></th>", out);
@@ -154,8 +156,7 @@ static void parts_row(const page *p, size_t i)
         cell_db(out, m->latent_psnr.mean);
         (void)fprintf(out, "<td>%.4f</td>", m->latent_ssim.mean);
     }
-    (void)fprintf(out, "<td>%.3f</td><td>%.3f</td><td>%.3f</td><td>%.2f</td></tr>\n", m->text_ms * 1e-3,
-                  m->pass_ms * 1e-3, m->decode_ms * 1e-3, m->first_picture_ms * 1e-3);
+    (void)fputs("</tr>\n", out);
 }
 
 static void write_parts(const page *p)
@@ -163,18 +164,65 @@ static void write_parts(const page *p)
     (void)fputs(
         "<h2>Part by part</h2>\n<p>Every part alone, on the reference's inputs: errors of one part do not hide in the "
         "next. The final latent is that of the whole run, where they add up.</p>\n"
-        "<div class=\"scroll\"><table>\n<tr><th></th><th colspan=\"2\">text encoder</th><th colspan=\"2\">UNet "
-        "pass</th>"
-        "<th colspan=\"3\">VAE decoder</th><th colspan=\"3\">final latent</th><th colspan=\"4\">time, s</th></tr>\n"
+        "<div class=\"scroll\"><table>\n<tr><th></th><th class=\"group\" colspan=\"2\">text encoder</th>"
+        "<th class=\"group\" colspan=\"2\">UNet pass</th><th class=\"group\" colspan=\"3\">VAE decoder</th>"
+        "<th class=\"group\" colspan=\"3\">final latent</th></tr>\n"
         "<tr><th>model</th><th>MB <small>(bits)</small></th><th>error</th><th>MB <small>(bits)</small></th>"
         "<th>error</th><th>MB <small>(bits)</small></th><th>error</th><th>dB</th><th>error</th><th>dB</th>"
-        "<th>SSIM</th><th>prompt</th><th>pass</th><th>decode</th><th>first<br>picture</th></tr>\n",
+        "<th>SSIM</th></tr>\n",
         p->out);
     for (size_t i = 0; i < p->c->n_models; i++)
         parts_row(p, i);
     (void)fputs("</table></div>\n<p class=\"dim\">error: root mean square of the difference, divided by the standard "
                 "deviation of the reference's values; 1e-2 is one per cent.</p>\n",
                 p->out);
+}
+
+/* ---- time and accuracies */
+
+static void write_times(const page *p)
+{
+    FILE *out = p->out;
+    (void)fputs("<h2>Time</h2>\n<div class=\"scroll\"><table>\n<tr><th>model</th><th>open file<br><small>s</small></th>"
+                "<th>first picture<br><small>s</small></th><th>later picture<br><small>s</small></th>"
+                "<th>prompt<br><small>s</small></th><th>UNet pass<br><small>s</small></th>"
+                "<th>passes of<br>a picture</th><th>decoding<br><small>s</small></th></tr>\n",
+                out);
+    for (size_t i = 0; i < p->c->n_models; i++) {
+        const tt_comparison_model *m = &p->c->models[i];
+        (void)fprintf(out, "<tr%s>", i == 0 ? " class=\"reference\"" : "");
+        cell_name(out, m, i);
+        (void)fprintf(out, "<td>%.3f</td><td>%.2f</td><td>%.2f</td><td>%.3f</td><td>%.3f</td><td>%u</td><td>%.3f</td>",
+                      m->load_ms * 1e-3, m->first_picture_ms * 1e-3, m->picture_ms * 1e-3, m->text_ms * 1e-3,
+                      m->pass_ms * 1e-3, m->n_unet_calls, m->decode_ms * 1e-3);
+        (void)fputs("</tr>\n", out);
+    }
+    (void)fputs("</table></div>\n", out);
+}
+
+static void write_accuracies(const page *p)
+{
+    FILE *out = p->out;
+    const char *group;
+    if (cli_compare_group(p->c, 0) == NULL)
+        return;
+    (void)fputs("<h2>Prompts painted right</h2>\n<div class=\"scroll\"><table>\n<tr><th>model</th>", out);
+    for (size_t g = 0; (group = cli_compare_group(p->c, g)) != NULL; g++) {
+        (void)fputs("<th>", out);
+        cli_html_text(out, group);
+        (void)fputs("</th>", out);
+    }
+    (void)fputs("</tr>\n", out);
+    for (size_t i = 0; i < p->c->n_models; i++) {
+        (void)fprintf(out, "<tr%s>", i == 0 ? " class=\"reference\"" : "");
+        cell_name(out, &p->c->models[i], i);
+        for (size_t g = 0; (group = cli_compare_group(p->c, g)) != NULL; g++)
+            cell_share(out, cli_compare_share(&p->c->models[i], group));
+        (void)fputs("</tr>\n", out);
+    }
+    (void)fputs("</table></div>\n<p class=\"dim\">Shares of prompts whose picture shows what was asked for, as judged "
+                "apart from this comparison and given to it as a file.</p>\n",
+                out);
 }
 
 /* ---- pictures */
@@ -249,8 +297,8 @@ static cli_exit write_pictures(const page *p)
     for (size_t i = 0; i < n && code == CLI_OK; i++) {
         (void)fprintf(p->out, "<div class=\"together\"><p class=\"prompt\">%zu. ", i + 1);
         cli_html_text(p->out, c->prompts[i]);
-        (void)fprintf(p->out, " <small>seed %lld</small></p>\n<div class=\"row\">\n",
-                      (long long)((uint64_t)c->seed + i));
+        (void)fprintf(p->out, " <small>seed %lld</small></p>\n<div class=\"row\" style=\"--n:%zu\">\n",
+                      (long long)((uint64_t)c->seed + i), c->n_models < 5 ? c->n_models : (size_t)5);
         for (size_t m = 0; m < c->n_models && code == CLI_OK; m++)
             code = write_figure(p, m, i);
         (void)fputs("</div></div>\n", p->out);
@@ -296,7 +344,7 @@ static void write_blocks(const page *p)
                   "<table>\n<tr><th>block</th>",
                   c->n_layers);
     for (size_t m = 1; m < c->n_models; m++) {
-        (void)fprintf(out, "<th><span class=\"key k%zu\"></span>", m % N_KEYS);
+        (void)fprintf(out, "<th class=\"file\"><span class=\"key k%zu\"></span>", m % N_KEYS);
         cli_html_text(out, c->models[m].file_name);
         (void)fputs("</th>", out);
     }
@@ -354,16 +402,31 @@ static void write_method(const page *p)
     (void)fputs("</table></div>\n", p->out);
 }
 
+static void write_keys(const page *p)
+{
+    (void)fputs("<p class=\"keys\">", p->out);
+    for (size_t i = 1; i < p->c->n_models; i++) {
+        (void)fprintf(p->out, "<span><span class=\"key k%zu\"></span>", i % N_KEYS);
+        cli_html_text(p->out, p->c->models[i].file_name);
+        (void)fputs("</span> ", p->out);
+    }
+    (void)fputs("</p>\n", p->out);
+}
+
 static cli_exit write_page(const page *p)
 {
     write_head(p);
     write_summary(p);
-    (void)fputs("<h2>Size against fidelity</h2>\n<div class=\"plots\">\n", p->out);
+    (void)fputs("<h2>Size against fidelity</h2>\n", p->out);
+    write_keys(p);
+    (void)fputs("<div class=\"plots\">\n", p->out);
     cli_compare_plots(p->out, p->c);
     (void)fputs("</div>\n", p->out);
     cli_exit code = write_pictures(p);
+    write_accuracies(p);
     write_parts(p);
     write_blocks(p);
+    write_times(p);
     write_method(p);
     (void)fputs("</body>\n</html>\n", p->out);
     return code;

@@ -37,15 +37,9 @@ static cli_axis empty_axis(const char *label)
     return (cli_axis){.low = INFINITY, .high = -INFINITY, .label = label};
 }
 
-/* Moves a label off those before it: several models may have one place. */
-static double label_shift(const cli_plot *plot, const double *xs, const double *ys, size_t i)
+static cli_plot small_plot(FILE *out, cli_axis x, cli_axis y)
 {
-    size_t n_near = 0;
-    for (size_t k = 0; k < i; k++)
-        if (fabs(cli_plot_y(plot, ys[k]) - cli_plot_y(plot, ys[i])) < 13.0 &&
-            fabs(cli_plot_x(plot, xs[k]) - cli_plot_x(plot, xs[i])) < 150.0)
-            n_near++;
-    return 14.0 * (double)n_near;
+    return (cli_plot){.out = out, .width = 560, .height = 330, .x = x, .y = y};
 }
 
 /* ---- size against fidelity: one dot per candidate, a line down to its worst picture, a rule for the reference */
@@ -65,8 +59,7 @@ static void draw_scatter(const tt_comparison *c, scatter_plot *s)
     for (size_t i = 1; i < c->n_models; i++)
         cli_plot_range(&s->plot, s->x[i], s->low[i], s->y[i], i);
     for (size_t i = 1; i < c->n_models; i++)
-        cli_plot_dot(&s->plot, s->x[i], s->y[i], i, c->models[i].file_name,
-                     label_shift(&s->plot, s->x + 1, s->y + 1, i - 1));
+        cli_plot_dot(&s->plot, s->x[i], s->y[i], i, c->models[i].file_name);
     cli_plot_end(&s->plot);
     end_figure(s->plot.out);
 }
@@ -76,7 +69,7 @@ static void plot_psnr(FILE *out, const tt_comparison *c)
 {
     char title[160], rule[64];
     scatter_plot s = {.title = title, .rule = rule};
-    s.plot = (cli_plot){out, 560, 330, empty_axis("file size, MB"), empty_axis("PSNR of pictures, dB")};
+    s.plot = small_plot(out, empty_axis("file size, MB"), empty_axis("PSNR of pictures, dB"));
     s.reference_x = megabytes(&c->models[0]);
     include(&s.plot.x, 0.0);
     include(&s.plot.x, s.reference_x);
@@ -109,8 +102,7 @@ static void plot_ssim(FILE *out, const tt_comparison *c)
 {
     char rule[64];
     scatter_plot s = {.title = "Bits per weight against SSIM: dot = mean, foot = worst picture", .rule = rule};
-    s.plot =
-        (cli_plot){out, 560, 330, empty_axis("stored bits per weight"), empty_axis("SSIM of pictures (1 = equal)")};
+    s.plot = small_plot(out, empty_axis("stored bits per weight"), empty_axis("SSIM of pictures (1 = equal)"));
     s.reference_x = c->models[0].bits_per_weight;
     include(&s.plot.x, 0.0);
     include(&s.plot.x, s.reference_x);
@@ -134,7 +126,7 @@ static void plot_accuracy(FILE *out, const tt_comparison *c)
 {
     char title[160];
     const char *group = cli_compare_group(c, 0);
-    cli_plot plot = {out, 560, 330, empty_axis("file size, MB"), empty_axis("prompts painted right, %")};
+    cli_plot plot = small_plot(out, empty_axis("file size, MB"), empty_axis("prompts painted right, %"));
     double x[CLI_MAX_LIST], y[CLI_MAX_LIST];
     if (group == NULL)
         return;
@@ -154,7 +146,7 @@ static void plot_accuracy(FILE *out, const tt_comparison *c)
     cli_plot_begin(&plot, title);
     for (size_t i = 0; i < c->n_models; i++)
         if (!isnan(y[i]))
-            cli_plot_dot(&plot, x[i], y[i], i, c->models[i].file_name, label_shift(&plot, x, y, i));
+            cli_plot_dot(&plot, x[i], y[i], i, c->models[i].file_name);
     cli_plot_end(&plot);
     end_figure(out);
 }
@@ -183,7 +175,9 @@ static void widen_errors(const double *errors, size_t n, double *smallest, doubl
 static void plot_passes(FILE *out, const tt_comparison *c)
 {
     static const char title[] = "Error of one UNet pass over the run (noise at the left, picture at the right)";
-    cli_plot plot = {.out = out, .width = 560, .height = 330, .x = empty_axis("timestep")};
+    /* Beside the plot of accuracies, or in a row of its own. */
+    bool is_wide = cli_compare_group(c, 0) == NULL;
+    cli_plot plot = {.out = out, .width = is_wide ? 1160 : 560, .height = 330, .x = empty_axis("timestep")};
     double smallest = INFINITY, largest = 0;
     for (size_t i = 1; i < c->n_models; i++)
         widen_errors(c->models[i].pass_errors, c->n_passes, &smallest, &largest);
@@ -193,7 +187,7 @@ static void plot_passes(FILE *out, const tt_comparison *c)
         return;
     cli_axis_widen(&plot.x);
     plot.x.is_reversed = true;
-    begin_figure(out, title, false);
+    begin_figure(out, title, is_wide);
     cli_plot_begin(&plot, title);
     for (size_t i = 1; i < c->n_models; i++)
         cli_plot_line(&plot, c->timesteps, c->models[i].pass_errors, c->n_passes, i, true);
@@ -210,20 +204,21 @@ static size_t group_length(const char *name)
     return n;
 }
 
-/* "down_blocks.0" as "down 0", where a group of blocks begins. */
+/* "down_blocks.0" as "down 0", where a group of blocks begins; in two rows, as groups may be short. */
 static void draw_groups(const cli_plot *plot, const tt_comparison *c)
 {
+    size_t n_groups = 0;
     for (size_t i = 0; i < c->n_layers; i++) {
         const char *name = c->layers[i];
         size_t n = group_length(name), first = strcspn(name, "_.");
         if (i > 0 && group_length(c->layers[i - 1]) == n && strncmp(c->layers[i - 1], name, n) == 0)
             continue;
-        double at = cli_plot_x(plot, (double)i);
+        double at = cli_plot_x(plot, (double)i), foot = plot->height - (n_groups++ % 2 ? 22.0 : 34.0);
         const char *number = memchr(name, '.', n);
-        (void)fprintf(plot->out, "<path class=\"grid\" d=\"M%.1f 14V%.1f\"/>", at, plot->height - 40);
-        (void)fprintf(plot->out, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\">%.*s%s%.*s</text>\n", at + 3,
-                      plot->height - 30, (int)(first < n ? first : n), name, number ? " " : "",
-                      number ? (int)(name + n - number - 1) : 0, number ? number + 1 : "");
+        (void)fprintf(plot->out, "<path class=\"grid\" d=\"M%.1f 26V%.1f\"/>", at, foot);
+        (void)fprintf(plot->out, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\">%.*s%s%.*s</text>\n", at + 3, foot,
+                      (int)(first < n ? first : n), name, number ? " " : "", number ? (int)(name + n - number - 1) : 0,
+                      number ? number + 1 : "");
     }
 }
 

@@ -12,12 +12,15 @@ static const char style[] =
     "body{margin:0 auto;padding:28px 24px 60px;max-width:1220px;background:var(--back);color:var(--front);"
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\n"
     "h1{font-size:25px;line-height:1.25;margin:0 0 4px}h2{font-size:18px;margin:38px 0 8px}"
-    "p{margin:6px 0 10px;max-width:80ch}.dim{color:var(--dim)}small{color:var(--dim)}\n"
+    "p{margin:6px 0 10px;max-width:100ch}.dim{color:var(--dim)}.keys span{margin-right:18px;white-space:nowrap}.keys "
+    ".key{margin-right:7px}small{color:var(--dim)}\n"
     ".scroll{overflow-x:auto}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px}"
-    "th,td{padding:5px 11px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
+    "th,td{padding:5px 9px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
     "th{font-weight:600;vertical-align:bottom}th small,td small{font-weight:400}"
-    "th:first-child,td:first-child{text-align:left}td.words{text-align:left;white-space:normal;min-width:12em}"
+    "th:first-child,td:first-child{text-align:left}td:first-child{white-space:normal;overflow-wrap:anywhere;"
+    "min-width:10em}th.file{white-space:normal;overflow-wrap:anywhere}th.group{text-align:center}td.words{text-align:"
+    "left;white-space:normal;min-width:12em}"
     "tr.reference td{background:var(--band)}\n"
     ".key{display:inline-block;width:10px;height:10px;border-radius:5px;margin-right:7px}"
     ".k0{background:var(--s0)}.k1{background:var(--s1)}.k2{background:var(--s2)}.k3{background:var(--s3)}"
@@ -36,7 +39,8 @@ static const char style[] =
     "svg path.s3{stroke:var(--s3)}svg path.s4{stroke:var(--s4)}svg path.s5{stroke:var(--s5)}"
     "svg path.s6{stroke:var(--s6)}svg path.s7{stroke:var(--s7)}\n"
     ".prompt{margin:20px 0 8px;font-weight:600}"
-    ".row{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:14px}"
+    ".row{display:grid;grid-template-columns:repeat(var(--n),minmax(0,1fr));gap:14px;max-width:calc(var(--n)*340px)}"
+    "@media(max-width:600px){.row{grid-template-columns:repeat(2,minmax(0,1fr))}}"
     ".row img{width:100%;height:auto;display:block;border-radius:3px;background:var(--band)}"
     ".row figcaption{font-weight:400;font-size:13px;margin:5px 0 6px;overflow-wrap:anywhere}\n"
     "td.heat{background:color-mix(in srgb,var(--s2) var(--h),transparent)}"
@@ -44,7 +48,7 @@ static const char style[] =
     "dd{margin:0 0 4px;max-width:85ch}\n"
     "@media print{:root{--back:#fff;--front:#000;--dim:#444;--line:#bbb;--band:#f2f2f2}body{max-width:none;padding:0;"
     "font-size:12px}h2{break-after:avoid}figure,tr,.together{break-inside:avoid}"
-    ".row{grid-template-columns:repeat(4,1fr)}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
+    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 
 const char *cli_compare_style(void)
 {

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static const double left_margin = 62, right_margin = 18, top_margin = 14, bottom_margin = 46;
+static const double left_margin = 62, right_margin = 18, top_margin = 26, bottom_margin = 46;
 
 /* ---- places */
 
@@ -125,14 +125,48 @@ void cli_plot_end(const cli_plot *plot)
 
 /* ---- marks */
 
-void cli_plot_dot(const cli_plot *plot, double x, double y, size_t series, const char *label, double dy)
+/* Width of a label, about. */
+static double label_width(const char *label)
 {
-    double at_x = cli_plot_x(plot, x), at_y = cli_plot_y(plot, y);
-    bool is_right = at_x > plot->width * 0.62;
+    double width = 0;
+    for (; *label; label++)
+        width += ((unsigned char)*label & 0xc0) == 0x80 ? 0.0 : 6.4;
+    return width;
+}
+
+/* Whether a label whose middle is at y fits among those that are there. */
+static bool is_free(const cli_plot *plot, double left, double right, double y)
+{
+    for (size_t i = 0; i < plot->n_labels; i++) {
+        const cli_label *l = &plot->labels[i];
+        if (left < l->right && right > l->left && fabs(y - l->y) < 13.0)
+            return false;
+    }
+    return y > top_margin && y < plot->height - bottom_margin;
+}
+
+/* The nearest free place below or above y; y itself where there is none. */
+static double free_place(const cli_plot *plot, double left, double right, double y)
+{
+    for (int i = 0; i < 40; i++) {
+        double at = y + (i % 2 ? -1.0 : 1.0) * 7.0 * ((i + 1) / 2);
+        if (is_free(plot, left, right, at))
+            return at;
+    }
+    return y;
+}
+
+void cli_plot_dot(cli_plot *plot, double x, double y, size_t series, const char *label)
+{
+    double at_x = cli_plot_x(plot, x), at_y = cli_plot_y(plot, y), width = label_width(label);
+    bool is_right = at_x + 9 + width > plot->width - right_margin;
+    double left = is_right ? at_x - 9 - width : at_x + 9, place = free_place(plot, left, left + width, at_y);
+    if (plot->n_labels < CLI_MAX_LABELS)
+        plot->labels[plot->n_labels++] = (cli_label){left, left + width, place};
     (void)fprintf(plot->out, "<circle class=\"s%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"/>", series % CLI_N_SERIES, at_x,
                   at_y);
     (void)fprintf(plot->out, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
-                  is_right ? at_x - 9 : at_x + 9, at_y + 4 + dy, is_right ? "end" : "start");
+                  is_right ? at_x - 9 : at_x + 9, place + 4, is_right ? "end" : "start");
     cli_html_text(plot->out, label);
     (void)fputs("</text>\n", plot->out);
 }
@@ -147,11 +181,13 @@ void cli_plot_range(const cli_plot *plot, double x, double y0, double y1, size_t
 void cli_plot_rule(const cli_plot *plot, double x, const char *label)
 {
     double at = cli_plot_x(plot, x);
-    bool is_right = at > plot->width * 0.62;
+    bool is_right = at > plot->width * 0.75;
     (void)fprintf(plot->out, "<path class=\"rule\" d=\"M%.1f %.1fV%.1f\"/>", at, top_margin,
                   plot->height - bottom_margin);
-    (void)fprintf(plot->out, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
-                  is_right ? at - 5 : at + 5, plot->height - bottom_margin - 7, is_right ? "end" : "start");
+    (void)fprintf(plot->out, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at, top_margin - 7,
+                  is_right                  ? "end"
+                  : at < plot->width * 0.25 ? "start"
+                                            : "middle");
     cli_html_text(plot->out, label);
     (void)fputs("</text>\n", plot->out);
 }

@@ -6,7 +6,7 @@
 
 #include "cli/message.h"
 
-enum { CLI_N_SERIES = 8 };
+enum { CLI_N_SERIES = 8, CLI_MAX_LABELS = 32 };
 
 typedef struct cli_axis {
     double low, high;  /* low < high; both positive where is_log */
@@ -16,10 +16,17 @@ typedef struct cli_axis {
     const char *label; /* with the unit */
 } cli_axis;
 
+/* Where a label stands: it is kept off others. */
+typedef struct cli_label {
+    double left, right, y;
+} cli_label;
+
 typedef struct cli_plot {
     FILE *out;
     double width, height; /* of the whole drawing */
     cli_axis x, y;
+    cli_label labels[CLI_MAX_LABELS];
+    size_t n_labels;
 } cli_plot;
 
 /* Begins <svg>, with frame, ticks, grid and labels. `title` is what a screen reader says. Axes without extent are
@@ -34,13 +41,13 @@ double cli_plot_y(const cli_plot *plot, double value);
 /* A widened range around low..high: by a twentieth on each side, or to whole decades. */
 void cli_axis_widen(cli_axis *axis);
 
-/* A round mark of a series with a label beside it; (dx, dy) moves the label. */
-void cli_plot_dot(const cli_plot *plot, double x, double y, size_t series, const char *label, double dy);
+/* A round mark of a series with a label beside it, where no other label stands. */
+void cli_plot_dot(cli_plot *plot, double x, double y, size_t series, const char *label);
 
 /* An upright line from y0 to y1, with ends: the range of a value. */
 void cli_plot_range(const cli_plot *plot, double x, double y0, double y1, size_t series);
 
-/* A dashed line across the frame at x, with a label at its top. */
+/* A dashed line across the frame at x, with a label above the frame. */
 void cli_plot_rule(const cli_plot *plot, double x, const char *label);
 
 /* A line through points; NAN interrupts it. */

@@ -46,17 +46,20 @@ static void on_call(void *user, const tt_watched_call *w)
         memcpy(c->latent, w->latent, c->n_latent * sizeof(float));
 }
 
-/* The first pass of a picture uploads and builds; it counts when there is no other. */
+/* The first pass of a picture uploads and builds; it counts when there is no other. Decoding stands for one step more.
+ */
 static bool on_progress(void *user, const tt_progress *progress)
 {
     tt_comparing *c = user;
-    if (progress->phase != TT_PHASE_DENOISE || progress->step == 0)
-        return tt_comparing_report(c, 0, 1, NULL) == TT_OK;
-    if (progress->step > 1 || progress->n_steps == 1) {
+    uint32_t step = progress->step, n_steps = progress->n_steps;
+    if (progress->phase != TT_PHASE_DENOISE) {
+        n_steps = c->n_calls;
+        step = progress->phase == TT_PHASE_TEXT ? 0 : progress->phase == TT_PHASE_DONE ? n_steps + 1 : n_steps;
+    } else if (step > 1 || (step == 1 && n_steps == 1)) {
         c->passes_ms += progress->step_ms;
         c->n_timed++;
     }
-    return tt_comparing_report(c, progress->step, progress->n_steps + 1, NULL) == TT_OK;
+    return tt_comparing_report(c, step, n_steps + 1, NULL) == TT_OK;
 }
 
 /* ---- scores of one prompt */

@@ -92,7 +92,7 @@ static void plot_psnr(FILE *out, const tt_comparison *c)
     include(&s.plot.y, has_none ? 20.0 : s.plot.y.low);
     (void)snprintf(rule, sizeof rule, "reference, %.4g MB", s.reference_x);
     (void)snprintf(title, sizeof title, "File size against PSNR: dot = mean, foot = worst picture%s",
-                   has_equal ? "; at the top edge: equal pictures" : "");
+                   has_equal ? "; at the top: equal pictures, without dB" : "");
     cli_axis_widen(&s.plot.y);
     s.plot.x.high *= 1.05;
     draw_scatter(c, &s);
@@ -116,7 +116,9 @@ static void plot_ssim(FILE *out, const tt_comparison *c)
         include(&s.plot.y, s.low[i]);
     }
     (void)snprintf(rule, sizeof rule, "reference, %.4g bits", s.reference_x);
+    include(&s.plot.y, 0.99);
     cli_axis_widen(&s.plot.y);
+    s.plot.y.high = 1.0; /* there is nothing above */
     s.plot.x.high *= 1.05;
     draw_scatter(c, &s);
 }
@@ -153,7 +155,7 @@ static void plot_accuracy(FILE *out, const tt_comparison *c)
 
 /* ---- errors over the run and over the network */
 
-/* A log axis for errors; equal results (0) are drawn at its foot. False when all are 0. */
+/* A log axis for errors; equal results (0) have no place on it. False when all are 0. */
 static bool error_axis(cli_axis *axis, double smallest, double largest)
 {
     *axis = (cli_axis){smallest, largest, true, false, false, "relative error (rms / deviation)"};
@@ -224,7 +226,8 @@ static void draw_groups(const cli_plot *plot, const tt_comparison *c)
 
 static void plot_layers(FILE *out, const tt_comparison *c)
 {
-    static const char title[] = "Error of the UNet's blocks in running order (root mean square over the passes)";
+    static const char title[] =
+        "Error of the UNet's blocks in running order (root mean square over the passes; no line: equal)";
     cli_plot plot = {.out = out, .width = 1160, .height = 340};
     plot.x = (cli_axis){-0.5, (double)c->n_layers, false, false, true, "residual and transformer blocks"};
     double smallest = INFINITY, largest = 0;

@@ -19,7 +19,7 @@ static const char style[] =
     "th,td{padding:5px 9px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
     "th{font-weight:600;vertical-align:bottom}th small,td small{font-weight:400}"
     "th:first-child,td:first-child{text-align:left}td:first-child{white-space:normal;overflow-wrap:anywhere;"
-    "min-width:10em}th.file{white-space:normal;overflow-wrap:anywhere}th.group{text-align:center}td.words{text-align:"
+    "min-width:13em}th.file{white-space:normal;overflow-wrap:anywhere}th.group{text-align:center}td.words{text-align:"
     "left;white-space:normal;min-width:12em}"
     "tr.reference td{background:var(--band)}\n"
     ".key{display:inline-block;width:10px;height:10px;border-radius:5px;margin-right:7px}"
@@ -27,7 +27,8 @@ static const char style[] =
     ".k4{background:var(--s4)}.k5{background:var(--s5)}.k6{background:var(--s6)}.k7{background:var(--s7)}\n"
     ".plots{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:18px 26px}"
     "figure{margin:0;min-width:0}figcaption{font-size:13.5px;font-weight:600;margin-bottom:4px}"
-    ".wide{grid-column:1/-1}@media(max-width:820px){.plots{grid-template-columns:1fr}}\n"
+    ".wide{grid-column:1/-1}@media screen and (max-width:820px){.plots{grid-template-columns:1fr}}\n"
+    "@media screen{.wide{overflow-x:auto}.wide svg{min-width:760px}}"
     "svg{width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:var(--front)}"
     "svg .note{fill:var(--dim);font-size:11.5px}svg .label{fill:var(--dim);font-size:12.5px}svg .name{font-size:12px}"
     "svg path{fill:none}svg .grid{stroke:var(--line);stroke-width:.7}svg .axis{stroke:var(--dim)}"
@@ -47,8 +48,9 @@ static const char style[] =
     "details summary{cursor:pointer;font-weight:600;margin:10px 0}dt{font-weight:600;margin-top:8px}"
     "dd{margin:0 0 4px;max-width:85ch}\n"
     "@media print{:root{--back:#fff;--front:#000;--dim:#444;--line:#bbb;--band:#f2f2f2}body{max-width:none;padding:0;"
-    "font-size:12px}h2{break-after:avoid}figure,tr,.together{break-inside:avoid}"
-    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
+    "font-size:11px}table{font-size:9px}th,td{padding:2px 4px}td:first-child{min-width:8em}.scroll{overflow:visible}"
+    "h2{break-after:avoid}figure,tr,.scroll,.together{break-inside:avoid}"
+    "details .scroll{break-inside:auto}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 
 const char *cli_compare_style(void)
 {

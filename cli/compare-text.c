@@ -77,6 +77,14 @@ static void print_db(FILE *out, int width, double db)
         (void)fprintf(out, "%*.2f", width, db);
 }
 
+static void print_error(FILE *out, double error)
+{
+    if (error == 0.0)
+        (void)fprintf(out, "%9s", "0");
+    else
+        (void)fprintf(out, "%9.1e", error);
+}
+
 static void print_heading(FILE *out, const tt_comparison *c)
 {
     (void)fprintf(out, "%zu %s of %ux%u, %u steps, cfg scale %g, %s %s, seed %lld, on ", c->n_prompts,
@@ -103,15 +111,19 @@ static void print_sizes(FILE *out, const tt_comparison *c)
 
 static void print_fidelity(FILE *out, const tt_comparison *c)
 {
-    (void)fprintf(out, "\n%-*s%10s%8s%11s%8s%9s%8s%8s%8s\n", NAME_COLUMNS, "fidelity to the reference", "PSNR dB",
-                  "min", "SSIM", "min", "latent", "text", "UNet", "VAE");
+    (void)fprintf(out, "\n%-*s%9s%8s%9s%8s%9s%9s%9s%9s\n", NAME_COLUMNS, "fidelity to the reference", "PSNR dB", "min",
+                  "SSIM", "min", "latent", "text", "UNet", "VAE");
     for (size_t i = 1; i < c->n_models; i++) {
         const tt_comparison_model *m = &c->models[i];
         print_name(out, m->file_name);
-        print_db(out, 10, m->psnr.mean);
+        print_db(out, 9, m->psnr.mean);
         print_db(out, 8, m->psnr.min);
-        (void)fprintf(out, "%11.4f%8.4f%9.1e%8.0e%8.0e%8.0e\n", m->ssim.mean, m->ssim.min, m->latent_error,
-                      m->text.error, m->unet.error, m->vae.error);
+        (void)fprintf(out, "%9.4f%8.4f", m->ssim.mean, m->ssim.min);
+        print_error(out, m->latent_error);
+        print_error(out, m->text.error);
+        print_error(out, m->unet.error);
+        print_error(out, m->vae.error);
+        (void)fputc('\n', out);
     }
     (void)fputs("latent, text, UNet, VAE: rms error / standard deviation of the reference\n", out);
 }

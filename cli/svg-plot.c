@@ -192,19 +192,25 @@ void cli_plot_rule(const cli_plot *plot, double x, const char *label)
     (void)fputs("</text>\n", plot->out);
 }
 
+/* A logarithmic axis has no place for 0. */
+static bool has_place(const cli_plot *plot, double y)
+{
+    return !isnan(y) && (!plot->y.is_log || y > 0.0);
+}
+
 void cli_plot_line(const cli_plot *plot, const double *x, const double *y, size_t n, size_t series, bool with_dots)
 {
     bool is_down = false;
     (void)fprintf(plot->out, "<path class=\"line s%zu\" d=\"", series % CLI_N_SERIES);
     for (size_t i = 0; i < n; i++) {
-        if (!isnan(y[i]))
+        if (has_place(plot, y[i]))
             (void)fprintf(plot->out, "%c%.1f %.1f", is_down ? 'L' : 'M', cli_plot_x(plot, x[i]),
                           cli_plot_y(plot, y[i]));
-        is_down = !isnan(y[i]);
+        is_down = has_place(plot, y[i]);
     }
     (void)fputs("\"/>", plot->out);
     for (size_t i = 0; i < n && with_dots; i++)
-        if (!isnan(y[i]))
+        if (has_place(plot, y[i]))
             (void)fprintf(plot->out, "<circle class=\"s%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>",
                           series % CLI_N_SERIES, cli_plot_x(plot, x[i]), cli_plot_y(plot, y[i]));
     (void)fputc('\n', plot->out);

@@ -50,7 +50,7 @@ void cli_plot_range(const cli_plot *plot, double x, double y0, double y1, size_t
 /* A dashed line across the frame at x, with a label above the frame. */
 void cli_plot_rule(const cli_plot *plot, double x, const char *label);
 
-/* A line through points; NAN interrupts it. */
+/* A line through points; NAN, and 0 on a logarithmic axis, interrupt it. */
 void cli_plot_line(const cli_plot *plot, const double *x, const double *y, size_t n, size_t series, bool with_dots);
 
 #endif

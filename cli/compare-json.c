@@ -99,6 +99,8 @@ static void model(FILE *out, const tt_comparison *c, const tt_comparison_model *
     text(out, "path", m->path, ", ");
     text(out, "file_name", m->file_name, ",\n   ");
     text(out, "family", m->info.family, ", ");
+    text(out, "container", m->info.container, ", ");
+    text(out, "weights", m->info.weights, ", ");
     text(out, "precision", m->info.precision == TT_PRECISION_F16 ? "f16" : "f32", ",\n   ");
     (void)fprintf(out, "\"file_bytes\": %llu, \"device_peak_bytes\": %llu, \"unet_calls\": %u, ",
                   (unsigned long long)m->file_bytes, (unsigned long long)m->device_peak_bytes, m->n_unet_calls);

@@ -96,8 +96,10 @@ static void summary_row(const page *p, size_t i)
     double part = p->c->models[0].file_bytes ? (double)m->file_bytes / (double)p->c->models[0].file_bytes : 0.0;
     (void)fprintf(out, "<tr%s>", i == 0 ? " class=\"reference\"" : "");
     cell_name(out, m, i);
-    (void)fprintf(out, "<td>%.2f</td><td>%.0f&thinsp;%%</td><td>%.2f</td>", (double)m->file_bytes * 1e-6, 100.0 * part,
-                  m->bits_per_weight);
+    (void)fputs("<td>", out);
+    cli_html_text(out, m->info.weights);
+    (void)fprintf(out, "</td><td>%.2f</td><td>%.0f&thinsp;%%</td><td>%.2f</td>", (double)m->file_bytes * 1e-6,
+                  100.0 * part, m->bits_per_weight);
     if (i == 0)
         (void)fputs("<td colspan=\"4\" style=\"text-align:center\">reference</td>", out);
     else {
@@ -115,7 +117,7 @@ static void write_summary(const page *p)
 {
     FILE *out = p->out;
     const char *group = cli_compare_group(p->c, 0);
-    (void)fputs("<div class=\"scroll\"><table>\n<tr><th>model</th><th>file<br><small>MB</small></th>"
+    (void)fputs("<div class=\"scroll\"><table>\n<tr><th>model</th><th>weights</th><th>file<br><small>MB</small></th>"
                 "<th>of the<br>reference</th><th>bits per<br>weight</th><th>PSNR<br><small>dB, mean</small></th>"
                 "<th><small>worst</small></th><th>SSIM<br><small>mean</small></th><th><small>worst</small></th>"
                 "<th>device peak<br><small>MB</small></th><th>a picture<br><small>s</small></th>",
@@ -383,6 +385,7 @@ static void write_method(const page *p)
         "The decoder's dB are of values in &minus;1..1 before rounding to 8 bits.</dd>\n"
         "<dt>Bits per weight</dt><dd>All stored bytes of text encoder, UNet and VAE, scales included, times 8, divided "
         "by their parameters. The file is larger by its header and tokenizer.</dd>\n"
+        "<dt>Weights</dt><dd>The type that most of the UNet's weights are stored as.</dd>\n"
         "<dt>Time and memory</dt><dd>Medians of the pictures after the first, which also uploads weights and builds "
         "kernels; UNet passes without each picture's first. Device peak: weights and activations held on the device "
         "while painting, without the program's own memory.</dd>\n</dl>\n",

@@ -98,14 +98,14 @@ static void print_heading(FILE *out, const tt_comparison *c)
 
 static void print_sizes(FILE *out, const tt_comparison *c)
 {
-    (void)fprintf(out, "\n%-*s%9s%7s%10s%9s%9s%9s%11s\n", NAME_COLUMNS, "size and time", "file MB", "bits", "peak MB",
-                  "text s", "pass s", "decode s", "picture s");
+    (void)fprintf(out, "\n%-*s%6s%9s%7s%9s%9s%9s%9s%11s\n", NAME_COLUMNS, "size and time", "type", "file MB", "bits",
+                  "peak MB", "text s", "pass s", "decode s", "picture s");
     for (size_t i = 0; i < c->n_models; i++) {
         const tt_comparison_model *m = &c->models[i];
         print_name(out, m->file_name);
-        (void)fprintf(out, "%9.2f%7.2f%10.1f%9.3f%9.3f%9.3f%11.2f\n", (double)m->file_bytes * 1e-6, m->bits_per_weight,
-                      (double)m->device_peak_bytes * 1e-6, m->text_ms * 1e-3, m->pass_ms * 1e-3, m->decode_ms * 1e-3,
-                      m->picture_ms * 1e-3);
+        (void)fprintf(out, "%6.6s%9.2f%7.2f%9.1f%9.3f%9.3f%9.3f%11.2f\n", m->info.weights, (double)m->file_bytes * 1e-6,
+                      m->bits_per_weight, (double)m->device_peak_bytes * 1e-6, m->text_ms * 1e-3, m->pass_ms * 1e-3,
+                      m->decode_ms * 1e-3, m->picture_ms * 1e-3);
     }
 }
 

@@ -101,9 +101,11 @@ static void model(FILE *out, const tt_comparison *c, const tt_comparison_model *
     text(out, "family", m->info.family, ", ");
     text(out, "container", m->info.container, ", ");
     text(out, "weights", m->info.weights, ", ");
+    text(out, "memory_mode", tt_memory_mode_name(m->memory_mode), ", ");
     text(out, "precision", m->info.precision == TT_PRECISION_F16 ? "f16" : "f32", ",\n   ");
-    (void)fprintf(out, "\"file_bytes\": %llu, \"device_peak_bytes\": %llu, \"unet_calls\": %u, ",
-                  (unsigned long long)m->file_bytes, (unsigned long long)m->device_peak_bytes, m->n_unet_calls);
+    (void)fprintf(out, "\"file_bytes\": %llu, \"peak_bytes\": %llu, \"device_peak_bytes\": %llu, \"unet_calls\": %u, ",
+                  (unsigned long long)m->file_bytes, (unsigned long long)m->peak_bytes,
+                  (unsigned long long)m->device_peak_bytes, m->n_unet_calls);
     number(out, "bits_per_weight", m->bits_per_weight, ",\n");
     part(out, "text_encoder", &m->text);
     part(out, "unet", &m->unet);

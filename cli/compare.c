@@ -135,6 +135,7 @@ static void fill_params(job *j)
     p->sampler = o->sampler;
     p->schedule = o->schedule;
     p->seed = o->seed < 0 ? 0 : o->seed;
+    p->memory_budget_bytes = o->memory_budget;
     p->accuracy = j->accuracy;
     p->progress = on_progress;
     p->progress_user = j;

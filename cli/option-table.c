@@ -53,7 +53,7 @@ static const cli_option table[] = {
     {"taesd", NULL, 0, MODEL | COMPARE, CLI_TEXT, AT(taesd), 0, 0, "PATH", "tiny autoencoder that replaces the VAE"},
     {"vae-tiling", NULL, 0, MODEL | COMPARE, CLI_FLAG, AT(vae_tiling), 0, 0, NULL,
      "decode in tiles: less memory, a bit slower"},
-    {"memory-budget", NULL, 0, REQUEST, CLI_BYTES, AT(memory_budget), 0, 0, "SIZE",
+    {"memory-budget", NULL, 0, REQUEST | COMPARE, CLI_BYTES, AT(memory_budget), 0, 0, "SIZE",
      "most memory to use in all, e.g. 900MB; default: what the system has free"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
     {"resume", NULL, 0, GENERATE, CLI_TEXT, AT(resume), 0, 0, "FILE",

@@ -118,6 +118,7 @@ static tt_generate_params request_of(tt_comparing *c)
                                 .seed = (int64_t)((uint64_t)r->seed + c->prompt),
                                 .n_images = 1,
                                 .strength = 1.0f,
+                                .memory_budget_bytes = c->params->memory_budget_bytes,
                                 .progress = on_progress,
                                 .progress_user = c};
 }
@@ -208,6 +209,13 @@ static void sum_up_times(const tt_comparing *c, double *times, size_t n)
     m->n_unet_calls = c->n_calls;
 }
 
+static void take_memory(tt_comparison_model *m, const tt_generate_stats *stats)
+{
+    m->device_peak_bytes = stats->device_bytes > m->device_peak_bytes ? stats->device_bytes : m->device_peak_bytes;
+    m->peak_bytes = stats->peak_bytes > m->peak_bytes ? stats->peak_bytes : m->peak_bytes;
+    m->memory_mode = stats->memory_mode;
+}
+
 tt_status tt_compare_pictures(tt_comparing *c, tt_error *err)
 {
     tt_comparison_model *m = tt_comparing_model(c);
@@ -217,19 +225,18 @@ tt_status tt_compare_pictures(tt_comparing *c, tt_error *err)
     tt_status status = times ? TT_OK : tt_fail_memory(err, "times", 3 * n * sizeof *times);
     c->passes_ms = 0;
     c->n_timed = 0;
-    tt_device_reset_peak(c->context->device);
     for (c->prompt = 0; c->prompt < n && status == TT_OK; c->prompt++) {
         tt_generate_stats stats;
         status = compare_prompt(c, &text, &stats, err);
         if (status != TT_OK)
             break;
+        take_memory(m, &stats);
         times[c->prompt] = stats.total_ms;
         times[n + c->prompt] = stats.text_ms;
         times[2 * n + c->prompt] = stats.decode_ms;
     }
     if (status == TT_OK)
         sum_up_times(c, times, n);
-    m->device_peak_bytes = tt_device_peak_bytes(c->context->device);
     m->text.error = tt_error_sums_relative(&text);
     free(times);
     return status;

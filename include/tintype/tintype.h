@@ -418,6 +418,7 @@ typedef struct tt_compare_params {
     int64_t seed;                    /* picture i of every model starts from seed + i; default 0 */
     uint32_t n_passes;               /* moments of the reference's run at which the UNets are compared: 1..16 */
     uint32_t n_probed;               /* the first prompts, whose runs are probed for UNet and VAE: 1 or more */
+    uint64_t memory_budget_bytes;    /* of painting, as in tt_generate_params; probing keeps everything resident */
     const char *accuracy; /* NULL, or JSON text {"FILE NAME": {"GROUP": share, ...}, ...} to be shown beside the
                              figures: shares of prompts painted right, 0..1 (train/evaluate.py --engine) */
     tt_compare_progress_fn progress;
@@ -465,11 +466,14 @@ typedef struct tt_comparison_model {
     double text_ms, pass_ms, decode_ms; /* medians: prompt, one UNet pass after a picture's first, decoding */
     uint32_t n_unet_calls;              /* of one picture */
     uint64_t device_peak_bytes;         /* weights and activations on the device while painting */
-    double vae_psnr;                    /* dB of the decoder alone, in -1..1; INFINITY for the reference */
-    double *pass_errors;                /* [n_passes] error of the UNet's output */
-    double *layer_errors;               /* [n_layers][n_passes]; NAN where the model has no such block */
-    tt_comparison_picture *pictures;    /* [n_prompts] */
-    size_t n_equal;                     /* pictures equal to the reference's */
+    uint64_t peak_bytes;                /* process and device while painting, as in tt_generate_stats; includes what
+                                           the comparison holds (pictures, the reference's states) */
+    tt_memory_mode memory_mode;
+    double vae_psnr;                 /* dB of the decoder alone, in -1..1; INFINITY for the reference */
+    double *pass_errors;             /* [n_passes] error of the UNet's output */
+    double *layer_errors;            /* [n_layers][n_passes]; NAN where the model has no such block */
+    tt_comparison_picture *pictures; /* [n_prompts] */
+    size_t n_equal;                  /* pictures equal to the reference's */
     tt_comparison_score psnr, ssim, latent_psnr, latent_ssim;
     double latent_error;                /* mean over the prompts */
     tt_comparison_accuracy *accuracies; /* as in the JSON given, in its order */

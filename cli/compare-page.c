@@ -189,8 +189,8 @@ static void write_times(const page *p)
                 "file<br><small>s</small></th>"
                 "<th>first picture<br><small>s</small></th><th>later picture<br><small>s</small></th>"
                 "<th>prompt<br><small>s</small></th><th>UNet pass<br><small>s</small></th>"
-                "<th>passes of<br>a picture</th><th>decoding<br><small>s</small></th><th>peak on the "
-                "device<br><small>MB</small></th></tr>\n",
+                "<th>passes of<br>a picture</th><th>decoding<br><small>s</small></th><th>process and "
+                "device<br><small>MB, peak</small></th></tr>\n",
                 out);
     for (size_t i = 0; i < p->c->n_models; i++) {
         const tt_comparison_model *m = &p->c->models[i];

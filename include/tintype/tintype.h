@@ -292,7 +292,7 @@ TT_API tt_status tt_generate_params_default(tt_model *model, tt_generate_params 
 typedef enum tt_memory_mode {
     TT_MEMORY_RESIDENT = 0,   /* everything stays on the device once it is there (large text encoders leave) */
     TT_MEMORY_SEQUENTIAL = 1, /* one part at a time: text encoder, VAE encoder, UNet, VAE decoder */
-    TT_MEMORY_STREAMED = 2    /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
+    TT_MEMORY_STREAMED = 2 /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
 } tt_memory_mode;
 
 /* The mode's name in lower case: "resident", "sequential", "streamed"; static storage. */
@@ -306,8 +306,8 @@ typedef struct tt_generate_stats {
     int64_t seed;          /* of the batch: image i has seed + i */
     uint32_t first_call; /* UNet calls that a resumed image had behind it, else 0; n_unet_calls are those of this run */
     double resume_ms;    /* spent on writing the resume file */
-    uint64_t peak_bytes;   /* measured: most memory that the process held, and on devices with memory of their own the
-                              device's peak added */
+    uint64_t peak_bytes; /* measured: most memory that the process held, and on devices with memory of their own the
+                            device's peak added */
     uint64_t forecast_bytes; /* the same as it was forecast before the run, see tt_plan */
     tt_memory_mode memory_mode;
 } tt_generate_stats;
@@ -326,14 +326,14 @@ typedef struct tt_plan_part {
 
 /* What a request will take: known before any weight is read. */
 typedef struct tt_plan {
-    bool fits;           /* tt_generate would run it now */
-    tt_memory_mode mode; /* the first that fits; when none does, streamed at its smallest */
-    tt_phase peak_phase; /* the phase with the most memory */
-    uint64_t peak_bytes; /* of process and device together at that phase: the sum of the next four */
-    uint64_t device_bytes;  /* weights, rings and activations on the device at the peak */
-    uint64_t host_bytes;    /* pictures, latents and embeddings in the process at the peak */
-    uint64_t program_bytes; /* allowance for kernel programs and driver objects that are not loaded yet */
-    uint64_t base_bytes;    /* what the process holds now without device buffers: code, driver, tokenizer */
+    bool fits;                /* tt_generate would run it now */
+    tt_memory_mode mode;      /* the first that fits; when none does, streamed at its smallest */
+    tt_phase peak_phase;      /* the phase with the most memory */
+    uint64_t peak_bytes;      /* of process and device together at that phase: the sum of the next four */
+    uint64_t device_bytes;    /* weights, rings and activations on the device at the peak */
+    uint64_t host_bytes;      /* pictures, latents and embeddings in the process at the peak */
+    uint64_t program_bytes;   /* allowance for kernel programs and driver objects that are not loaded yet */
+    uint64_t base_bytes;      /* what the process holds now without device buffers: code, driver, tokenizer */
     uint64_t phase_bytes[4];  /* in all, by tt_phase TEXT to DECODE; 0 when the phase is not run */
     uint64_t budget_bytes;    /* as asked for, 0: none */
     uint64_t available_bytes; /* what the process can hold: what it holds now and what the system has free */
@@ -350,13 +350,14 @@ typedef struct tt_plan {
 /* Plans a request without running it: the device must be open, weights are not touched. params->prompt may be NULL (one
  * chunk of 77 tokens is counted). with_seconds measures the device's rates on a few kernels when that was not done
  * before: a second or so, longer when kernels are not compiled yet. When the request does not fit, the call fails with
- * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same (without seconds). */
+ * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same (without seconds).
+ */
 TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan);
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
  * tt_image_free. On failure or cancel no image is returned. stats may be NULL. A request that does not fit
- * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights are
- * read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
+ * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights
+ * are read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
 TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
                              tt_generate_stats *stats);
 

@@ -55,6 +55,8 @@ static const cli_option table[] = {
      "decode in tiles: less memory, a bit slower"},
     {"memory-budget", NULL, 0, REQUEST | COMPARE, CLI_BYTES, AT(memory_budget), 0, 0, "SIZE",
      "most memory to use in all, e.g. 900MB; default: what the system has free"},
+    {"memory-mode", NULL, 0, REQUEST, CLI_TEXT, AT(memory_mode), 0, 0, "MODE",
+     "auto (default), resident, sequential or streamed"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
     {"resume", NULL, 0, GENERATE, CLI_TEXT, AT(resume), 0, 0, "FILE",
      "keep the run's state here after each step; the same command goes on from it after a kill"},

@@ -285,6 +285,7 @@ typedef struct tt_generate_params {
                                    call uses seed + first_image + i */
     const char *resume_path;    /* NULL, or the file that keeps the state of the run: see tt_resume_read */
     uint64_t memory_budget_bytes; /* what process and device together may hold; 0: what the system has free now */
+    const char *memory_mode;      /* NULL or "auto": the first that fits; else "resident", "sequential", "streamed" */
     tt_progress_fn progress;
     void *progress_user;
 } tt_generate_params;
@@ -353,7 +354,8 @@ typedef struct tt_plan {
 /* Plans a request without running it: the device must be open, weights are not touched. params->prompt may be NULL (one
  * chunk of 77 tokens is counted). with_seconds measures the device's rates on a few kernels when that was not done
  * before: a second or so, longer when kernels are not compiled yet. When the request does not fit, the call fails with
- * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same. */
+ * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same (without seconds).
+ */
 TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan);
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with

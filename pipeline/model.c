@@ -30,7 +30,7 @@ static void set_name(tt_model *model, const char *path)
         start--;
     snprintf(model->name, sizeof model->name, "%.*s", (int)(length - start), path + start);
     char *dot = strrchr(model->name, '.');
-    if (dot && dot != model->name && strcmp(dot, ".safetensors") == 0)
+    if (dot && dot != model->name && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".gguf") == 0))
         *dot = '\0';
 }
 

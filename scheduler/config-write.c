@@ -10,7 +10,7 @@ tt_status tt_scheduler_config_write(const tt_scheduler_config *config, char **js
     json_t *fields = json_copy(config->fields);
     *json = NULL;
     if (fields && json_object_set_new(fields, "prediction_type", json_string(predictions[config->prediction])) == 0)
-        *json = json_dumps(fields, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        *json = json_dumps(fields, JSON_INDENT(2));
     json_decref(fields);
     return *json ? TT_OK : tt_fail_memory(err, "the scheduler config", 0);
 }

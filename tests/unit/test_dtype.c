@@ -197,12 +197,16 @@ static void test_other_types(void **state)
 static void test_names_and_sizes(void **state)
 {
     (void)state;
-    static const size_t sizes[TT_N_DTYPES] = {8, 4, 2, 2, 8, 4, 2, 1, 1, 1};
-    for (int i = 0; i < TT_N_DTYPES; i++) {
+    static const size_t sizes[TT_BOOL + 1] = {8, 4, 2, 2, 8, 4, 2, 1, 1, 1};
+    for (int i = 0; i <= TT_BOOL; i++) {
         tt_dtype parsed = TT_N_DTYPES;
         assert_true(tt_dtype_parse(tt_dtype_name((tt_dtype)i), &parsed));
         assert_int_equal(parsed, i);
         assert_int_equal(tt_dtype_size((tt_dtype)i), sizes[i]);
+        assert_false(tt_dtype_is_block((tt_dtype)i));
+        assert_int_equal(tt_dtype_block((tt_dtype)i), 1);
+        assert_int_equal(tt_dtype_block_bytes((tt_dtype)i), sizes[i]);
+        assert_int_equal(tt_dtype_bytes((tt_dtype)i, 96), 96 * sizes[i]);
     }
     tt_dtype parsed = TT_I16;
     assert_false(tt_dtype_parse("f16", &parsed));
@@ -210,6 +214,40 @@ static void test_names_and_sizes(void **state)
     assert_false(tt_dtype_parse("F16 ", &parsed));
     assert_int_equal(parsed, TT_I16);
     assert_string_equal(tt_dtype_name(TT_BF16), "BF16");
+}
+
+/* Bytes of a block, counted from what it holds: half scales, packed scales of sub-blocks, codes. */
+static void test_block_types(void **state)
+{
+    (void)state;
+    static const struct {
+        tt_dtype dtype;
+        const char *name;
+        size_t block, n_bytes;
+    } cases[] = {
+        {TT_Q4_0, "Q4_0", 32, 2 + 32 / 2},
+        {TT_Q4_1, "Q4_1", 32, 2 * 2 + 32 / 2},
+        {TT_Q5_0, "Q5_0", 32, 2 + 32 * 5 / 8},
+        {TT_Q5_1, "Q5_1", 32, 2 * 2 + 32 * 5 / 8},
+        {TT_Q8_0, "Q8_0", 32, 2 + 32},
+        {TT_Q2_K, "Q2_K", 256, 2 * 2 + 16 + 256 / 4},
+        {TT_Q3_K, "Q3_K", 256, 2 + 16 * 6 / 8 + 256 * 3 / 8},
+        {TT_Q4_K, "Q4_K", 256, 2 * 2 + 8 * 12 / 8 + 256 / 2},
+        {TT_Q5_K, "Q5_K", 256, 2 * 2 + 8 * 12 / 8 + 256 * 5 / 8},
+        {TT_Q6_K, "Q6_K", 256, 2 + 16 + 256 * 6 / 8},
+    };
+    assert_int_equal(sizeof(cases) / sizeof(cases[0]), TT_N_DTYPES - TT_Q4_0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tt_dtype dtype = cases[i].dtype, parsed = TT_I16;
+        assert_true(tt_dtype_is_block(dtype));
+        assert_int_equal(tt_dtype_size(dtype), 0);
+        assert_string_equal(tt_dtype_name(dtype), cases[i].name);
+        assert_int_equal(tt_dtype_block(dtype), cases[i].block);
+        assert_int_equal(tt_dtype_block_bytes(dtype), cases[i].n_bytes);
+        assert_int_equal(tt_dtype_bytes(dtype, 1024), 1024 / cases[i].block * cases[i].n_bytes);
+        assert_false(tt_dtype_parse(cases[i].name, &parsed));
+        assert_int_equal(parsed, TT_I16);
+    }
 }
 
 static void test_shapes(void **state)
@@ -246,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_ragged_halves),
         cmocka_unit_test(test_other_types),
         cmocka_unit_test(test_names_and_sizes),
+        cmocka_unit_test(test_block_types),
         cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

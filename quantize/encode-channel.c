@@ -1,0 +1,45 @@
+/* encode-channel.c - w8c: one output channel as int8 with a scale, and an offset unless symmetric. */
+#include "quantize/encode-run.h"
+#include "quantize/encode.h"
+
+static tt_run_fit as_it_is(tt_run_fit fit)
+{
+    return fit;
+}
+
+/* In double: channels are long. */
+static double exact_error(const tt_run *run, tt_run_fit fit, const uint8_t *codes)
+{
+    double error = 0;
+    for (size_t i = 0; i < run->n; i++) {
+        double miss = (double)fit.scale * (int8_t)codes[i] + (double)fit.shift - (double)run->values[i];
+        error += miss * miss * (run->weights == NULL ? 1.0 : (double)run->weights[i]);
+    }
+    return error;
+}
+
+void tt_encode_channel(tt_fit fit, bool symmetric, const float *values, const float *importance, size_t n, int8_t *q,
+                       float *scale, float *offset)
+{
+    static const tt_run_grid scales = {-1.0f, 1.0f, 48}, ranges = {-1.0f, 3.0f, 8};
+    tt_run run = {values, importance, n, symmetric ? -127.0f : -128.0f, 127.0f};
+    tt_run_shift shift = symmetric ? TT_SHIFT_NONE : TT_SHIFT_ANY;
+    uint8_t *codes = (uint8_t *)q;
+    tt_run_fit plain = tt_run_plain(&run, shift), found = plain;
+    if (plain.scale < 0)
+        plain.scale = -plain.scale; /* codes are symmetric: keep scales positive */
+    if (fit == TT_FIT_SEARCH) {
+        found = tt_run_search(&run, shift, symmetric ? &scales : &ranges, as_it_is);
+        found.scale = symmetric && found.scale < 0 ? -found.scale : found.scale;
+        tt_run_codes(&run, found, 0, codes);
+        double searched = exact_error(&run, found, codes);
+        tt_run_codes(&run, plain, 0, codes);
+        if (exact_error(&run, plain, codes) <= searched)
+            found = plain;
+    } else {
+        found = plain;
+    }
+    tt_run_codes(&run, found, 0, codes);
+    *scale = found.scale;
+    *offset = found.shift;
+}

@@ -209,7 +209,8 @@ static tt_status keep_metadata(tt_tensor_file *file, json_t *metadata, tt_error 
     json_object_foreach(metadata, key, value)
     {
         if (status == TT_OK)
-            status = tt_tensor_file_add_metadata(file, key, json_string_value(value), json_string_length(value), err);
+            status = tt_tensor_file_add_metadata(file, key, strlen(key), json_string_value(value),
+                                                 json_string_length(value), err);
     }
     return status;
 }

@@ -21,9 +21,9 @@ struct tt_tensor_file {
     size_t n_metadata, metadata_capacity;
 };
 
-/* Keeps a copy of a metadata text, which must not hold a zero byte. */
-tt_status tt_tensor_file_add_metadata(tt_tensor_file *file, const char *key, const char *text, size_t n_text,
-                                      tt_error *err);
+/* Keeps copies of a metadata key and its text, neither of which may hold a zero byte. */
+tt_status tt_tensor_file_add_metadata(tt_tensor_file *file, const char *key, size_t n_key, const char *text,
+                                      size_t n_text, tt_error *err);
 
 /* The readers: fill tensors, names and metadata from path and mapping, which are set. Tensors may be in any order. */
 tt_status tt_safetensors_parse(tt_tensor_file *file, tt_error *err);

@@ -7,12 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-tt_status tt_tensor_file_add_metadata(tt_tensor_file *file, const char *key, const char *text, size_t n_text,
-                                      tt_error *err)
+static char *copy_text(const char *text, size_t n_text)
 {
-    if (memchr(text, '\0', n_text) != NULL)
-        return tt_fail(err, TT_ERROR_FORMAT, "%s: the metadata text \"%.80s\" holds a zero byte; the file is damaged",
-                       file->path, key);
+    char *copy = malloc(n_text + 1);
+    if (copy == NULL)
+        return NULL;
+    if (n_text > 0)
+        memcpy(copy, text, n_text);
+    copy[n_text] = '\0';
+    return copy;
+}
+
+tt_status tt_tensor_file_add_metadata(tt_tensor_file *file, const char *key, size_t n_key, const char *text,
+                                      size_t n_text, tt_error *err)
+{
+    if (n_text > 0 && memchr(text, '\0', n_text) != NULL)
+        return tt_fail(err, TT_ERROR_FORMAT, "%s: the metadata text \"%.*s\" holds a zero byte; the file is damaged",
+                       file->path, n_key < 80 ? (int)n_key : 80, key);
     if (file->n_metadata == file->metadata_capacity) {
         size_t capacity = file->metadata_capacity == 0 ? 32 : file->metadata_capacity * 2;
         tt_metadata_pair *larger = realloc(file->metadata, capacity * sizeof(*larger));
@@ -21,13 +32,12 @@ tt_status tt_tensor_file_add_metadata(tt_tensor_file *file, const char *key, con
         file->metadata = larger;
         file->metadata_capacity = capacity;
     }
-    tt_metadata_pair pair = {.text = malloc(n_text + 1)};
-    if (pair.text == NULL || !tt_string_copy(key, &pair.key)) {
+    tt_metadata_pair pair = {copy_text(key, n_key), copy_text(text, n_text)};
+    if (pair.key == NULL || pair.text == NULL) {
+        free(pair.key);
         free(pair.text);
-        return tt_fail_memory(err, file->path, n_text + 1);
+        return tt_fail_memory(err, file->path, n_key + n_text);
     }
-    memcpy(pair.text, text, n_text);
-    pair.text[n_text] = '\0';
     file->metadata[file->n_metadata++] = pair;
     return TT_OK;
 }

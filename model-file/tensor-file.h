@@ -27,7 +27,8 @@ const tt_tensor *tt_tensor_file_at(const tt_tensor_file *file, size_t index);
 /* Tensor by name in O(log n), NULL when there is none. */
 const tt_tensor *tt_tensor_file_find(const tt_tensor_file *file, const char *name);
 
-/* Text of a metadata key, NULL when there is none. Values of GGUF that are no texts are not kept. */
+/* Text of a metadata key, NULL when there is none. Numbers and bools of GGUF are their decimal text, arrays have none.
+ */
 const char *tt_tensor_file_metadata(const tt_tensor_file *file, const char *key);
 
 #endif

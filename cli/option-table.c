@@ -3,7 +3,13 @@
 
 #define AT(member) offsetof(cli_options, member)
 
-enum { GENERATE = CLI_IN_GENERATE, STAGE = CLI_IN_STAGE, MODEL = CLI_IN_MODEL };
+enum {
+    GENERATE = CLI_IN_GENERATE,
+    STAGE = CLI_IN_STAGE,
+    MODEL = CLI_IN_MODEL,
+    QUANTIZE = CLI_IN_QUANTIZE,
+    DEVICE = CLI_IN_MODEL | CLI_IN_QUANTIZE
+};
 
 static const cli_option table[] = {
     {"model", NULL, 'm', MODEL, CLI_TEXT, AT(model), 0, 0, "PATH",
@@ -36,8 +42,8 @@ static const cli_option table[] = {
     {"clip-skip", NULL, 0, MODEL, CLI_COUNT, AT(clip_skip), 1, 1000, "N",
      "text encoder layer: 1 is the last, 2 the one before"},
     {"rng", NULL, 0, GENERATE, CLI_CHOICE, AT(rng), 0, 0, "cpu|cuda", "noise as torch makes it there, default cpu"},
-    {"vae", NULL, 0, MODEL, CLI_TEXT, AT(vae), 0, 0, "PATH", "VAE that replaces the model's"},
-    {"taesd", NULL, 0, MODEL, CLI_TEXT, AT(taesd), 0, 0, "PATH", "tiny autoencoder that replaces the VAE"},
+    {"vae", NULL, 0, DEVICE, CLI_TEXT, AT(vae), 0, 0, "PATH", "VAE that replaces the model's"},
+    {"taesd", NULL, 0, DEVICE, CLI_TEXT, AT(taesd), 0, 0, "PATH", "tiny autoencoder that replaces the VAE"},
     {"vae-tiling", NULL, 0, MODEL, CLI_FLAG, AT(vae_tiling), 0, 0, NULL, "decode in tiles: less memory, a bit slower"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
     {"no-prompt-metadata", NULL, 0, GENERATE, CLI_FLAG, AT(no_prompt_metadata), 0, 0, NULL,
@@ -52,16 +58,33 @@ static const cli_option table[] = {
     {"original-size", NULL, 0, STAGE, CLI_PAIR, AT(original_size), 0, 0, "HxW", "SDXL, default: the picture's size"},
     {"crop", NULL, 0, STAGE, CLI_PAIR, AT(crop), 0, 0, "T,L", "SDXL, default 0,0"},
     {"target-size", NULL, 0, STAGE, CLI_PAIR, AT(target_size), 0, 0, "HxW", "SDXL, default: the picture's size"},
+    {"output", NULL, 'o', QUANTIZE, CLI_TEXT, AT(output), 0, 0, "FILE", "GGUF file to write"},
+    {"type", NULL, 0, QUANTIZE, CLI_TEXT, AT(weight_type), 0, 0, "TYPE",
+     "f16, q8_0, q6_k, q5_1, q5_k, q5_0, q4_1, q4_k, q4_0, q3_k, q2_k, w8c, w8ca or f32"},
+    {"rules", NULL, 0, QUANTIZE, CLI_TEXT, AT(rules), 0, 0, "RULES",
+     "REGEX=TYPE,...: types by tensor name, the first match decides"},
+    {"pure", NULL, 0, QUANTIZE, CLI_FLAG, AT(pure), 0, 0, NULL, "no exceptions for first, last and time layers"},
+    {"fit", NULL, 0, QUANTIZE, CLI_CHOICE, AT(fit), 0, 0, "search|plain",
+     "least error, or plain rounding as gguf-py writes it; default search"},
+    {"mixed", NULL, 0, QUANTIZE, CLI_TEXT, AT(budget), 0, 0, "BUDGET",
+     "types by measured sensitivity: a file size (900MB) or the PSNR of pictures (30dB)"},
+    {"table", NULL, 0, QUANTIZE, CLI_TEXT, AT(table), 0, 0, "FILE",
+     "with --mixed: what was measured, read when it is there; default OUT.sensitivity.json"},
+    {"calibrate", NULL, 0, QUANTIZE, CLI_TEXT, AT(prompts), 0, 0, "FILE",
+     "prompts, one a line: weigh errors by the activations that they cause"},
+    {"prune", NULL, 0, QUANTIZE, CLI_REAL, AT(prune), 0, 0.999, "SHARE",
+     "make this share of each layer's weights 0, the smallest: compressible, no faster"},
+    {"threads", NULL, 0, QUANTIZE, CLI_COUNT, AT(n_threads), 1, 64, "N", "default: all processors"},
     {"precision", "type", 0, MODEL, CLI_CHOICE, AT(precision), 0, 0, "auto|f32|f16",
      "storage on the device; auto: as the model's file"},
-    {"device", NULL, 0, MODEL, CLI_TEXT, AT(device), 0, 0, "NAME|INDEX",
+    {"device", NULL, 0, DEVICE, CLI_TEXT, AT(device), 0, 0, "NAME|INDEX",
      "default: the best; `tintype devices` lists them"},
-    {"cache-dir", NULL, 0, MODEL, CLI_TEXT, AT(cache_dir), 0, 0, "FOLDER",
+    {"cache-dir", NULL, 0, DEVICE, CLI_TEXT, AT(cache_dir), 0, 0, "FOLDER",
      "compiled kernels, default ~/.cache/tintype; \"\": none"},
-    {"kernel-dir", NULL, 0, MODEL, CLI_TEXT, AT(kernel_dir), 0, 0, "FOLDER", "kernels from disk, for developers"},
-    {"json", NULL, 0, CLI_IN_DEVICES | CLI_IN_INSPECT | CLI_IN_SAMPLERS, CLI_FLAG, AT(json), 0, 0, NULL, "print JSON"},
+    {"kernel-dir", NULL, 0, DEVICE, CLI_TEXT, AT(kernel_dir), 0, 0, "FOLDER", "kernels from disk, for developers"},
+    {"json", NULL, 0, CLI_IN_DEVICES | CLI_IN_INSPECT | CLI_IN_SAMPLERS | QUANTIZE, CLI_FLAG, AT(json), 0, 0, NULL, "print JSON"},
     {"verbose", NULL, 'v', CLI_IN_ALL, CLI_FLAG, AT(verbose), 0, 0, NULL, "log lines on stderr"},
-    {"quiet", NULL, 'q', MODEL, CLI_FLAG, AT(quiet), 0, 0, NULL, "no progress and no summary"},
+    {"quiet", NULL, 'q', DEVICE, CLI_FLAG, AT(quiet), 0, 0, NULL, "no progress and no summary"},
     {"help", NULL, 'h', CLI_IN_ALL, CLI_FLAG, AT(help), 0, 0, NULL, "this text"},
     {"version", NULL, 0, CLI_IN_ALL, CLI_FLAG, AT(version), 0, 0, NULL, "the program's version"},
 };

@@ -172,6 +172,6 @@ cli_exit cli_read_text(const char *path, char **text)
     free(bytes);
     if (has_failed)
         return cli_fail(CLI_FAILED, "cannot read %s: it is not a readable file", path);
-    return cli_fail(CLI_FAILED, "%s is no scheduler_config.json: it %s", path,
+    return cli_fail(CLI_FAILED, "%s is not the text file it should be: it %s", path,
                     n > MAX_TEXT ? "is larger than 1 MiB" : "holds zero bytes");
 }

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { LANES = 8, MAX_SOLVES = 6 };
+enum { LANES = 8, CHUNK = 64, MAX_SOLVES = 6 };
 
 /* Sums that least squares needs, over values less the shift. */
 typedef struct lane_sums {
@@ -25,37 +25,44 @@ static inline float nearest(float position, float lowest, float highest)
     return shifted - whole;
 }
 
-static inline float weight_at(const float *weights, size_t i)
-{
-    return weights == NULL ? 1.0f : weights[i];
-}
-
 static float sum_lanes(const float lanes[LANES])
 {
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-void tt_run_extremes(const tt_run *run, float *least, float *largest)
+static inline void widen(const float *restrict x, size_t n, float *restrict low, float *restrict high)
 {
-    float low = INFINITY, high = -INFINITY;
-    for (size_t i = 0; i < run->n; i++) {
-        low = run->values[i] < low ? run->values[i] : low;
-        high = run->values[i] > high ? run->values[i] : high;
+    for (size_t i = 0; i < n; i++) {
+        low[i] = x[i] < low[i] ? x[i] : low[i];
+        high[i] = x[i] > high[i] ? x[i] : high[i];
     }
-    *least = low <= high ? low : 0;
-    *largest = low <= high ? high : 0;
 }
 
-/* The range [least, largest], widened to touch 0 where shifts have a sign. */
+void tt_run_extremes(const tt_run *run, float *least, float *largest)
+{
+    float low[LANES], high[LANES];
+    for (size_t lane = 0; lane < LANES; lane++) {
+        low[lane] = INFINITY;
+        high[lane] = -INFINITY;
+    }
+    size_t i = 0;
+    for (; i + LANES <= run->n; i += LANES)
+        widen(run->values + i, LANES, low, high);
+    widen(run->values + i, run->n - i, low, high);
+    for (size_t lane = 1; lane < LANES; lane++) {
+        low[0] = low[lane] < low[0] ? low[lane] : low[0];
+        high[0] = high[lane] > high[0] ? high[lane] : high[0];
+    }
+    *least = low[0] <= high[0] ? low[0] : 0;
+    *largest = low[0] <= high[0] ? high[0] : 0;
+}
+
+/* The values' range; where shifts are negative it starts at 0 or below. */
 static void range_of(const tt_run *run, tt_run_shift shift, float *least, float *largest)
 {
     tt_run_extremes(run, least, largest);
-    if (shift == TT_SHIFT_NEGATIVE) {
-        *least = *least < 0 ? *least : 0;
-        *largest = *largest > 0 ? *largest : 0;
-    } else if (shift == TT_SHIFT_POSITIVE) {
-        *least = *least > 0 ? *least : 0;
-    }
+    if (shift == TT_SHIFT_NEGATIVE && *least > 0)
+        *least = 0;
 }
 
 tt_run_fit tt_run_plain(const tt_run *run, tt_run_shift shift)
@@ -70,36 +77,70 @@ tt_run_fit tt_run_plain(const tt_run *run, tt_run_shift shift)
     return (tt_run_fit){extreme / run->lowest, 0};
 }
 
-static inline float error_at(const tt_run *run, size_t i, tt_run_fit fit, float inverse)
+static inline void squares_of(const float *restrict x, size_t n, float lowest, float highest, float scale, float shift,
+                              float *restrict squares)
 {
-    float code = nearest((run->values[i] - fit.shift) * inverse, run->lowest, run->highest);
-    float product = fit.scale * code;
-    float decoded = product + fit.shift;
-    float miss = decoded - run->values[i];
-    return weight_at(run->weights, i) * (miss * miss);
+    float inverse = inverse_of(scale);
+    for (size_t i = 0; i < n; i++) {
+        float code = nearest((x[i] - shift) * inverse, lowest, highest);
+        float product = scale * code;
+        float decoded = product + shift;
+        float miss = decoded - x[i];
+        squares[i] = miss * miss;
+    }
+}
+
+static inline void weigh(const float *restrict w, size_t n, float *restrict squares)
+{
+    for (size_t i = 0; i < n; i++)
+        squares[i] *= w[i];
+}
+
+static inline void add_lanes(const float *restrict squares, size_t n, float *restrict lanes)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            lanes[lane] += squares[i + lane];
 }
 
 float tt_run_error(const tt_run *run, tt_run_fit fit)
 {
-    float lanes[LANES] = {0}, inverse = inverse_of(fit.scale);
-    size_t i = 0;
-    for (; i + LANES <= run->n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            lanes[lane] += error_at(run, i + lane, fit, inverse);
-    for (; i < run->n; i++)
-        lanes[i % LANES] += error_at(run, i, fit, inverse);
+    float lanes[LANES] = {0}, squares[CHUNK];
+    for (size_t i = 0; i < run->n; i += CHUNK) {
+        size_t n = run->n - i < CHUNK ? run->n - i : CHUNK;
+        squares_of(run->values + i, n, run->lowest, run->highest, fit.scale, fit.shift, squares);
+        if (run->weights != NULL)
+            weigh(run->weights + i, n, squares);
+        for (; n % LANES != 0; n++)
+            squares[n] = 0;
+        add_lanes(squares, n, lanes);
+    }
     return sum_lanes(lanes);
 }
 
-static inline void add_to_sums(const tt_run *run, size_t i, tt_run_fit fit, float inverse, lane_sums *sums, size_t lane)
+/* sums += what least squares needs of n <= LANES values. */
+static inline void add_to_sums(const float *restrict x, const float *restrict w, size_t n, bool weighted,
+                               const tt_run *run, tt_run_fit fit, float inverse, lane_sums *restrict sums)
 {
-    float x = run->values[i] - fit.shift, w = weight_at(run->weights, i);
-    float q = nearest(x * inverse, run->lowest, run->highest), wq = w * q;
-    sums->w[lane] += w;
-    sums->wq[lane] += wq;
-    sums->wqq[lane] += wq * q;
-    sums->wx[lane] += w * x;
-    sums->wqx[lane] += wq * x;
+    for (size_t i = 0; i < n; i++) {
+        float y = x[i] - fit.shift, weight = weighted ? w[i] : 1.0f;
+        float q = nearest(y * inverse, run->lowest, run->highest), wq = weight * q;
+        sums->w[i] += weight;
+        sums->wq[i] += wq;
+        sums->wqq[i] += wq * q;
+        sums->wx[i] += weight * y;
+        sums->wqx[i] += wq * y;
+    }
+}
+
+static inline void sums_of(const tt_run *run, tt_run_fit fit, bool weighted, lane_sums *sums)
+{
+    float inverse = inverse_of(fit.scale);
+    size_t i = 0;
+    for (; i + LANES <= run->n; i += LANES)
+        add_to_sums(run->values + i, weighted ? run->weights + i : NULL, LANES, weighted, run, fit, inverse, sums);
+    if (i < run->n)
+        add_to_sums(run->values + i, weighted ? run->weights + i : NULL, run->n - i, weighted, run, fit, inverse, sums);
 }
 
 static bool shift_allowed(float shift, tt_run_shift rule)
@@ -111,13 +152,10 @@ static bool shift_allowed(float shift, tt_run_shift rule)
 tt_run_fit tt_run_solve(const tt_run *run, tt_run_fit fit, tt_run_shift shift)
 {
     lane_sums sums = {0};
-    float inverse = inverse_of(fit.scale);
-    size_t i = 0;
-    for (; i + LANES <= run->n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            add_to_sums(run, i + lane, fit, inverse, &sums, lane);
-    for (; i < run->n; i++)
-        add_to_sums(run, i, fit, inverse, &sums, i % LANES);
+    if (run->weights == NULL)
+        sums_of(run, fit, false, &sums);
+    else
+        sums_of(run, fit, true, &sums);
     double w = sum_lanes(sums.w), wq = sum_lanes(sums.wq), wqq = sum_lanes(sums.wqq);
     double wx = sum_lanes(sums.wx), wqx = sum_lanes(sums.wqx), determinant = w * wqq - wq * wq;
     if (shift != TT_SHIFT_NONE && determinant > 1e-9 * w * wqq) {
@@ -126,10 +164,17 @@ tt_run_fit tt_run_solve(const tt_run *run, tt_run_fit fit, tt_run_shift shift)
         if (shift_allowed(both.shift, shift))
             return both;
     }
-    bool at_zero = shift == TT_SHIFT_NONE || shift == TT_SHIFT_NEGATIVE || shift == TT_SHIFT_POSITIVE;
-    if (!at_zero || !(wqq > 0))
+    if (shift == TT_SHIFT_ANY || !(wqq > 0))
         return fit;
     return (tt_run_fit){(float)((wqx + fit.shift * wq) / wqq), 0};
+}
+
+/* Where weights differ the extremes may hardly count: then much smaller ranges are tried too. */
+static const float far_factor = 1.35f;
+
+static int far_steps(const tt_run *run)
+{
+    return run->weights == NULL ? 0 : 7;
 }
 
 static void try_fit(const tt_run *run, tt_run_fit fit, tt_run_fit *best, float *least)
@@ -141,34 +186,55 @@ static void try_fit(const tt_run *run, tt_run_fit fit, tt_run_fit *best, float *
     }
 }
 
-/* Scales of both signs where the range of codes is not symmetric. */
+/* The extreme value becomes `codes` codes; both signs of the scale where the range of codes is not symmetric. */
+static void try_scale(const tt_run *run, float extreme, float codes, tt_run_store store, tt_run_fit *best, float *least)
+{
+    try_fit(run, store((tt_run_fit){extreme / codes, 0}), best, least);
+    if (run->lowest + run->highest != 0)
+        try_fit(run, store((tt_run_fit){-extreme / codes, 0}), best, least);
+}
+
 static void try_scales(const tt_run *run, const tt_run_grid *grid, tt_run_store store, tt_run_fit *best, float *least)
 {
-    tt_run_fit plain = tt_run_plain(run, TT_SHIFT_NONE);
-    float extreme = plain.scale * run->lowest;
-    for (int k = 0; k < grid->n; k++) {
-        float codes = run->lowest - grid->first - grid->step * (float)k;
-        try_fit(run, store((tt_run_fit){extreme / codes, 0}), best, least);
-        if (run->lowest + run->highest != 0)
-            try_fit(run, store((tt_run_fit){-extreme / codes, 0}), best, least);
-    }
+    float extreme = tt_run_plain(run, TT_SHIFT_NONE).scale * run->lowest;
+    for (int k = 0; k < grid->n; k++)
+        try_scale(run, extreme, run->lowest - grid->first - grid->step * (float)k, store, best, least);
+    float far = run->lowest;
+    for (int k = 0; k < far_steps(run); k++)
+        try_scale(run, extreme, far *= far_factor, store, best, least);
+}
+
+/* The codes cover low .. high. */
+static void try_range(const tt_run *run, float low, float high, tt_run_shift shift, tt_run_store store,
+                      tt_run_fit *best, float *least)
+{
+    tt_run_fit fit = {(high - low) / (run->highest - run->lowest), 0};
+    float start = low - fit.scale * run->lowest;
+    if (shift_allowed(start, shift))
+        fit.shift = start;
+    try_fit(run, store(fit), best, least);
 }
 
 /* Both ends of the range move by the grid's steps, each on its own. */
 static void try_ranges(const tt_run *run, tt_run_shift shift, const tt_run_grid *grid, tt_run_store store,
                        tt_run_fit *best, float *least)
 {
-    tt_run_fit plain = tt_run_plain(run, shift);
-    float range = run->highest - run->lowest;
-    for (int low = 0; low < grid->n; low++)
-        for (int high = 0; high < grid->n; high++) {
-            float below = grid->first + grid->step * (float)low, above = grid->first + grid->step * (float)high;
-            tt_run_fit fit = {plain.scale * range / (range + below + above), 0};
-            fit.shift = plain.scale * run->lowest + plain.shift + fit.scale * (below - run->lowest);
-            if (!shift_allowed(fit.shift, shift))
-                fit.shift = 0;
-            try_fit(run, store(fit), best, least);
+    float low, high;
+    range_of(run, shift, &low, &high);
+    float unit = (high - low) / (run->highest - run->lowest);
+    for (int i = 0; i < grid->n; i++)
+        for (int j = 0; j < grid->n; j++) {
+            float below = (grid->first + grid->step * (float)i) * unit;
+            float above = (grid->first + grid->step * (float)j) * unit;
+            try_range(run, low + below, high - above, shift, store, best, least);
         }
+    float factor = 1;
+    for (int k = 0; k < far_steps(run); k++) {
+        factor *= far_factor;
+        try_range(run, low / factor, high, shift, store, best, least);
+        try_range(run, low, high / factor, shift, store, best, least);
+        try_range(run, low / factor, high / factor, shift, store, best, least);
+    }
 }
 
 tt_run_fit tt_run_search(const tt_run *run, tt_run_shift shift, const tt_run_grid *grid, tt_run_store store)
@@ -192,6 +258,5 @@ void tt_run_codes(const tt_run *run, tt_run_fit fit, int zero, uint8_t *codes)
 {
     float inverse = inverse_of(fit.scale);
     for (size_t i = 0; i < run->n; i++)
-        codes[i] =
-            (uint8_t)((int)nearest((run->values[i] - fit.shift) * inverse, run->lowest, run->highest) + zero);
+        codes[i] = (uint8_t)((int)nearest((run->values[i] - fit.shift) * inverse, run->lowest, run->highest) + zero);
 }

@@ -15,13 +15,13 @@ typedef struct tt_run {
     float lowest, highest; /* codes */
 } tt_run;
 
-/* The grid of scales (and shifts) that a search tries around the plain ones, in codes. */
+/* The grid of scales (or of both ends of ranges) that a search tries around the plain ones, in codes. */
 typedef struct tt_run_grid {
-    float first, step; /* the extreme value lands `first` codes beyond the last code, then `step` more ... */
-    int n;             /* ... this many times; negative: inside of the range */
+    float first, step; /* the extreme value lies `first` codes beyond the last code, then `step` more ... */
+    int n;             /* ... until n are tried */
 } tt_run_grid;
 
-/* Sign that shifts must have: value ranges of K blocks end at or below 0. */
+/* Shifts that can be stored: those of a block of 256 all have one sign. */
 typedef enum tt_run_shift { TT_SHIFT_NONE, TT_SHIFT_ANY, TT_SHIFT_NEGATIVE, TT_SHIFT_POSITIVE } tt_run_shift;
 
 typedef struct tt_run_fit {
@@ -45,7 +45,8 @@ tt_run_fit tt_run_solve(const tt_run *run, tt_run_fit fit, tt_run_shift shift);
 /* Rounds a fit to what can be stored. */
 typedef tt_run_fit (*tt_run_store)(tt_run_fit fit);
 
-/* Searches: the grid first, then tt_run_solve from the best as long as that helps. */
+/* Searches: the grid first (under weights also far smaller ranges), then tt_run_solve from the best as long as that
+ * helps. */
 tt_run_fit tt_run_search(const tt_run *run, tt_run_shift shift, const tt_run_grid *grid, tt_run_store store);
 
 /* The nearest codes, plus `zero`, as bytes. */

@@ -1,4 +1,5 @@
-/* encode-small.c - blocks of 32: plain rounding as gguf-py's quants.py, rounding to the stored scale, and the search. */
+/* encode-small.c - blocks of 32: plain rounding as gguf-py's quants.py, rounding to the stored scale, and the search.
+ */
 #include "quantize/encode-small.h"
 
 #include "quantize/encode-run.h"
@@ -19,28 +20,37 @@ static small_form form_of(tt_dtype dtype)
 {
     switch (dtype) {
     case TT_Q4_0:
-        return (small_form){-8, 7, 8, false, false, {-1.0f, 0.25f, 16}};
+        return (small_form){-8, 7, 8, false, false, {-0.75f, 0.5f, 6}};
     case TT_Q5_0:
-        return (small_form){-16, 15, 16, false, true, {-1.5f, 0.25f, 18}};
+        return (small_form){-16, 15, 16, false, true, {-1.0f, 0.5f, 7}};
     case TT_Q4_1:
-        return (small_form){0, 15, 0, true, false, {-0.5f, 0.25f, 7}};
+        return (small_form){0, 15, 0, true, false, {-0.5f, 0.35f, 5}};
     case TT_Q5_1:
-        return (small_form){0, 31, 0, true, true, {-0.5f, 0.25f, 7}};
+        return (small_form){0, 31, 0, true, true, {-0.5f, 0.35f, 5}};
     default:
-        return (small_form){-127, 127, 0, false, false, {-4.0f, 0.5f, 24}};
+        return (small_form){-127, 127, 0, false, false, {-4.0f, 1.0f, 13}};
     }
 }
 
+/* Searches store a scale for every candidate: normal halves are rounded here, in place, the others by conversion. */
 float tt_stored_half(float value)
 {
-    const float largest = 65504.0f;
+    const float largest = 65504.0f, smallest_normal = 0x1p-14f;
+    float size = fabsf(value);
+    if (size >= smallest_normal && size < largest) {
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof(bits));
+        bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+        memcpy(&value, &bits, sizeof(bits));
+        return value;
+    }
     float clipped = value < largest ? value : largest;
     return tt_half_to_float(tt_float_to_half(clipped > -largest ? clipped : -largest));
 }
 
 static tt_run_fit stored(tt_run_fit fit)
 {
-    return (tt_run_fit){tt_stored_half(fit.scale), tt_stored_half(fit.shift)};
+    return (tt_run_fit){tt_stored_half(fit.scale), fit.shift == 0 ? 0 : tt_stored_half(fit.shift)};
 }
 
 /* ---- the bytes of a block ---- */

@@ -22,15 +22,15 @@ static super_form form_of(tt_dtype dtype)
 {
     switch (dtype) {
     case TT_Q2_K:
-        return (super_form){16, 0, 3, 0, 15, 15, 1, {-0.25f, 0.125f, 7}};
+        return (super_form){16, 0, 3, 0, 15, 15, 1, {-0.25f, 0.2f, 5}};
     case TT_Q3_K:
-        return (super_form){16, -4, 3, -32, 31, 0, 2, {-1.0f, 0.125f, 20}};
+        return (super_form){16, -4, 3, -32, 31, 0, 2, {-0.8f, 0.25f, 10}};
     case TT_Q4_K:
-        return (super_form){8, 0, 15, 0, 63, 63, 1, {-0.5f, 0.25f, 7}};
+        return (super_form){8, 0, 15, 0, 63, 63, 1, {-0.5f, 0.35f, 5}};
     case TT_Q5_K:
-        return (super_form){8, 0, 31, 0, 63, 63, 1, {-0.5f, 0.25f, 7}};
+        return (super_form){8, 0, 31, 0, 63, 63, 1, {-0.5f, 0.35f, 5}};
     default:
-        return (super_form){16, -32, 31, -128, 127, 0, 2, {-2.0f, 0.25f, 20}};
+        return (super_form){16, -32, 31, -128, 127, 0, 2, {-2.0f, 0.5f, 10}};
     }
 }
 
@@ -117,7 +117,7 @@ static void fit_plain(super_work *work)
 /* The largest scale becomes a few codes more or less than the largest whole number; so do offsets. */
 static float try_block_scales(super_work *work)
 {
-    static const float stretch[] = {1.0f, 0.97f, 1.03f, 0.94f, 1.06f, 0.91f, 1.1f};
+    static const float stretch[] = {1.0f, 0.97f, 1.03f, 0.94f, 1.06f};
     const int n = sizeof(stretch) / sizeof(stretch[0]);
     float d, dmin, least = INFINITY;
     reach_of_ideal(work, &d, &dmin);

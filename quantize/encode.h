@@ -2,8 +2,8 @@
  * (blocks of 32) and Q2_K to Q6_K (blocks of 256), whose decoders are in base/blocks.h, and of w8c.
  *
  * None of these functions can fail or allocates. The plain rules of the blocks of 32 are those of gguf-py's quants.py;
- * a non-finite value in a block makes the codes of the block meaningless under them, while the search takes NaN as 0 and
- * an infinity as a huge number. */
+ * a non-finite value in a block makes the codes of the block meaningless under them, while the search takes NaN as 0
+ * and an infinity as a huge number. */
 #ifndef TT_QUANTIZE_ENCODE_H
 #define TT_QUANTIZE_ENCODE_H
 

@@ -15,6 +15,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", DIFFUSERS_
 
 import torch
 
+import golden_blocks
 import golden_models
 import golden_ops
 import golden_pipelines
@@ -53,6 +54,7 @@ def main():
     golden_schedulers.write(goldens)
     golden_pipelines.write(goldens)
     golden_ops.write(goldens)
+    golden_blocks.write(goldens)
     print(f"models {folder_bytes(models)} bytes, all {folder_bytes(options.output)} bytes")
 
 

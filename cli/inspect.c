@@ -51,6 +51,14 @@ static cli_exit inspect_picture(const cli_options *options, cli_session *session
 
 /* ---- models */
 
+static void print_types(const tt_model_info *m)
+{
+    (void)printf("weights       %s, %s, %.1f MB\n", m->weights, m->container, (double)m->n_bytes * 1e-6);
+    for (uint32_t i = 0; i < m->n_types; i++)
+        (void)printf("  %-11s %5llu tensors, %.3f MB\n", m->types[i].name, (unsigned long long)m->types[i].n_tensors,
+                     (double)m->types[i].n_bytes * 1e-6);
+}
+
 static void print_model(const tt_model_info *m)
 {
     (void)printf("model         ");
@@ -65,6 +73,7 @@ static void print_model(const tt_model_info *m)
     (void)printf("VAE           %u latent channels, factor %u, %s encoder\n", m->latent_channels, m->vae_factor,
                  m->has_vae_encoder ? "with" : "without");
     (void)printf("ignored       %llu tensors\n", (unsigned long long)m->n_ignored_tensors);
+    print_types(m);
     if (m->hash[0])
         (void)printf("hash          %s\n", m->hash);
 }
@@ -76,6 +85,17 @@ static void print_json_pair(const char *key, const char *text)
     (void)printf(", ");
 }
 
+static void print_json_types(const tt_model_info *m)
+{
+    print_json_pair("container", m->container);
+    print_json_pair("weights", m->weights);
+    (void)printf("\"n_bytes\": %llu, \"types\": {", (unsigned long long)m->n_bytes);
+    for (uint32_t i = 0; i < m->n_types; i++)
+        (void)printf("%s\"%s\": {\"n_tensors\": %llu, \"n_bytes\": %llu}", i == 0 ? "" : ", ", m->types[i].name,
+                     (unsigned long long)m->types[i].n_tensors, (unsigned long long)m->types[i].n_bytes);
+    (void)printf("}, ");
+}
+
 static void print_json_model(const tt_model_info *m)
 {
     (void)printf("{");
@@ -85,6 +105,7 @@ static void print_json_model(const tt_model_info *m)
     print_json_pair("prediction_type", m->prediction_type);
     print_json_pair("scheduler", m->scheduler);
     print_json_pair("precision", m->precision == TT_PRECISION_F16 ? "f16" : "f32");
+    print_json_types(m);
     (void)printf("\"latent_channels\": %u, \"vae_factor\": %u, \"unet_in_channels\": %u, ", m->latent_channels,
                  m->vae_factor, m->unet_in_channels);
     (void)printf("\"default_width\": %u, \"default_height\": %u, \"default_steps\": %u, \"default_cfg_scale\": %g, ",

@@ -14,6 +14,7 @@ struct tt_tensor_file {
     char *path;
     tt_mapping mapping;
     bool is_mapped;     /* the mapping is ours */
+    bool is_gguf;       /* else safetensors */
     tt_tensor *tensors; /* in name order once open */
     size_t n_tensors;
     char *names; /* all names, each with a terminator */

@@ -54,8 +54,8 @@ static int compare_keys(const void *a, const void *b)
 
 static tt_status parse(tt_tensor_file *file, tt_error *err)
 {
-    bool is_gguf = file->mapping.n_bytes >= 4 && memcmp(file->mapping.bytes, "GGUF", 4) == 0;
-    tt_status status = is_gguf ? tt_gguf_parse(file, err) : tt_safetensors_parse(file, err);
+    file->is_gguf = file->mapping.n_bytes >= 4 && memcmp(file->mapping.bytes, "GGUF", 4) == 0;
+    tt_status status = file->is_gguf ? tt_gguf_parse(file, err) : tt_safetensors_parse(file, err);
     if (status == TT_OK && file->n_tensors > 0)
         qsort(file->tensors, file->n_tensors, sizeof(*file->tensors), compare_names);
     if (status == TT_OK && file->n_metadata > 0)
@@ -122,6 +122,11 @@ void tt_tensor_file_close(tt_tensor_file *file)
 const char *tt_tensor_file_path(const tt_tensor_file *file)
 {
     return file->path;
+}
+
+bool tt_tensor_file_is_gguf(const tt_tensor_file *file)
+{
+    return file->is_gguf;
 }
 
 size_t tt_tensor_file_count(const tt_tensor_file *file)

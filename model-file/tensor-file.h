@@ -19,6 +19,7 @@ tt_status tt_tensor_file_open_memory(const void *bytes, size_t n_bytes, const ch
 void tt_tensor_file_close(tt_tensor_file *file);
 
 const char *tt_tensor_file_path(const tt_tensor_file *file);
+bool tt_tensor_file_is_gguf(const tt_tensor_file *file);
 size_t tt_tensor_file_count(const tt_tensor_file *file);
 
 /* Tensor by index, in name order. */

@@ -1,25 +1,13 @@
-/* weights.c - finding a component's tensors by canonical name in one or more files. */
+/* weights.c - finding a component's tensors by canonical name in one or more files. Sums are in weights-sums.c. */
 #include "model-file/weights.h"
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "model-file/weights-private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct tt_weights {
-    tt_tensor_file **files;
-    size_t n_files;
-    bool owns_files;
-    char *prefix;
-    size_t n_prefix;
-    tt_translate_fn translate;
-    const void *layout;
-    bool **used;              /* per file, per tensor */
-    size_t n_used, n_tensors; /* under the prefix */
-    uint64_t n_parameters;
-};
 
 /* Where a canonical tensor was found. */
 typedef struct found_tensor {
@@ -27,13 +15,8 @@ typedef struct found_tensor {
     char stored_name[2 * TT_MAX_NAME];
     const tt_tensor_file *file;
     const tt_tensor *stored; /* NULL when no file has it */
-    size_t file_index, index;
+    size_t file_index;
 } found_tensor;
-
-static bool has_prefix(const tt_weights *weights, const tt_tensor *tensor)
-{
-    return strncmp(tensor->name, weights->prefix, weights->n_prefix) == 0;
-}
 
 /* ---- the object ------------------------------------------------------------------------------------------------- */
 
@@ -49,7 +32,7 @@ static bool keep_files(tt_weights *weights, tt_tensor_file *const *files, size_t
         if (weights->used[i] == NULL)
             return false;
         for (size_t j = 0; j < n; j++)
-            weights->n_tensors += has_prefix(weights, tt_tensor_file_at(files[i], j));
+            weights->n_tensors += tt_weights_has_prefix(weights, tt_tensor_file_at(files[i], j));
         weights->files[i] = files[i];
         weights->n_files++;
     }
@@ -109,23 +92,29 @@ static void find(const tt_weights *weights, const char *canonical, found_tensor 
         found->file_index = i;
         found->stored = tt_tensor_file_find(found->file, found->stored_name);
     }
-    if (found->stored != NULL)
-        found->index = (size_t)(found->stored - tt_tensor_file_at(found->file, 0));
+}
+
+/* Cuts part slice_index of n_slices out of dims[0]. False when that does not come out even, or would cut a block. */
+static bool take_slice(const tt_tensor_place *place, tt_tensor *tensor)
+{
+    uint32_t n_slices = place->n_slices;
+    if (tensor->n_dims == 0 || tensor->dims[0] % n_slices != 0 || place->slice_index >= n_slices)
+        return false;
+    tensor->dims[0] /= n_slices;
+    if (tt_tensor_count(tensor) % tt_dtype_block(tensor->dtype) != 0)
+        return false;
+    tensor->n_bytes /= n_slices;
+    tensor->data = (const uint8_t *)tensor->data + place->slice_index * tensor->n_bytes;
+    return true;
 }
 
 /* The canonical tensor as a view of the stored one: a slice of dims[0], dims turned around when transposed. False when
  * the stored one cannot be cut or turned like that. */
 static bool view_of(const found_tensor *found, tt_weight *weight)
 {
-    uint32_t n_slices = found->place.n_slices > 1 ? found->place.n_slices : 1;
     tt_tensor tensor = *found->stored;
-    if (n_slices > 1) {
-        if (tensor.n_dims == 0 || tensor.dims[0] % n_slices != 0 || found->place.slice_index >= n_slices)
-            return false;
-        tensor.dims[0] /= n_slices;
-        tensor.n_bytes /= n_slices;
-        tensor.data = (const uint8_t *)tensor.data + found->place.slice_index * tensor.n_bytes;
-    }
+    if (found->place.n_slices > 1 && !take_slice(&found->place, &tensor))
+        return false;
     if (found->place.transposed) {
         if (tensor.n_dims != 2)
             return false;
@@ -134,6 +123,28 @@ static bool view_of(const found_tensor *found, tt_weight *weight)
         tensor.dims[1] = first;
     }
     *weight = (tt_weight){.tensor = tensor, .transposed = found->place.transposed};
+    return true;
+}
+
+/* ---- scale and offset of int8 per channel ----------------------------------------------------------------------- */
+
+/* Finds "NAME_scale" or "NAME_offset" and the part of it that belongs to the view. *values is NULL when it is not
+ * there; false when it is there but not floats of [dims[0]]. */
+static bool find_companion(const found_tensor *found, const tt_weight *view, const char *suffix,
+                           const tt_tensor **companion, const void **values)
+{
+    uint64_t n_channels = view->tensor.dims[0], n_all = 0;
+    uint32_t n_slices = found->place.n_slices > 1 ? found->place.n_slices : 1;
+    *values = NULL;
+    *companion = tt_find_companion(found->file, found->stored_name, suffix);
+    if (*companion == NULL)
+        return true;
+    const tt_tensor *tensor = *companion;
+    if (tensor->dtype != TT_F32 || tensor->n_dims != 1 || !tt_mul_u64(n_channels, n_slices, &n_all) ||
+        tensor->dims[0] != n_all)
+        return false;
+    uint64_t skipped = n_slices > 1 ? found->place.slice_index * n_channels : 0;
+    *values = (const uint8_t *)tensor->data + skipped * sizeof(float);
     return true;
 }
 
@@ -147,26 +158,30 @@ bool tt_weights_has(const tt_weights *weights, const char *canonical)
 bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight *weight)
 {
     found_tensor found;
+    const tt_tensor *companion;
     find(weights, canonical, &found);
-    return found.stored != NULL && view_of(&found, weight);
+    if (found.stored == NULL || !view_of(&found, weight))
+        return false;
+    if (found.stored->dtype == TT_I8) {
+        (void)find_companion(&found, weight, "_scale", &companion, &weight->scale);
+        (void)find_companion(&found, weight, "_offset", &companion, &weight->offset);
+    }
+    return true;
 }
 
 /* ---- expectations ----------------------------------------------------------------------------------------------- */
 
-static bool is_floating(tt_dtype dtype)
-{
-    return dtype == TT_F64 || dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16;
-}
-
-/* Equal shapes; a linear layer and a 1x1 convolution count as equal. */
+/* Equal shapes; a linear layer and a 1x1 convolution count as equal, and so do a convolution and its rows. */
 static bool shape_agrees(const tt_tensor *tensor, uint32_t n_dims, const uint64_t *dims)
 {
-    uint32_t common = n_dims < tensor->n_dims ? n_dims : tensor->n_dims;
-    const uint64_t *longer = n_dims > tensor->n_dims ? dims : tensor->dims;
-    bool is_pair = (n_dims == 2 && tensor->n_dims == 4) || (n_dims == 4 && tensor->n_dims == 2);
-    if (n_dims != tensor->n_dims && !(is_pair && longer[2] == 1 && longer[3] == 1))
+    uint64_t n_row = 0;
+    if (n_dims == 4 && tensor->n_dims == 2)
+        return dims[0] == tensor->dims[0] && tt_mul_u64(dims[1], dims[2], &n_row) &&
+               tt_mul_u64(n_row, dims[3], &n_row) && n_row == tensor->dims[1];
+    bool is_linear = n_dims == 2 && tensor->n_dims == 4 && tensor->dims[2] == 1 && tensor->dims[3] == 1;
+    if (n_dims != tensor->n_dims && !is_linear)
         return false;
-    for (uint32_t i = 0; i < common; i++)
+    for (uint32_t i = 0; i < n_dims; i++)
         if (dims[i] != tensor->dims[i])
             return false;
     return true;
@@ -183,28 +198,88 @@ static tt_status fail_missing(const tt_weights *weights, const found_tensor *fou
                    found->stored_name);
 }
 
-static tt_status fail_shape(const found_tensor *found, uint32_t n_dims, const uint64_t *dims, tt_error *err)
+/* What stands in sentences before and behind an expected shape. */
+static void cut_text(const found_tensor *found, char text[48])
 {
-    char expected[192], stored[192], cut[48] = "";
-    tt_shape_text(n_dims, dims, expected, sizeof(expected));
-    tt_shape_text(found->stored->n_dims, found->stored->dims, stored, sizeof(stored));
+    text[0] = '\0';
     if (found->place.n_slices > 1)
-        (void)snprintf(cut, sizeof(cut), "%u times ", (unsigned)found->place.n_slices);
-    return tt_fail(
-        err, TT_ERROR_FORMAT,
-        "%s: tensor \"%s\": expected shape %s%s%s, found %s; the file is damaged or does not belong to its config",
-        tt_tensor_file_path(found->file), found->stored_name, cut, expected,
-        found->place.transposed ? " transposed" : "", stored);
+        (void)snprintf(text, 48, "%u times ", (unsigned)found->place.n_slices);
 }
 
-static void mark_used(tt_weights *weights, const found_tensor *found)
+static tt_status fail_shape(const found_tensor *found, uint32_t n_dims, const uint64_t *dims, tt_error *err)
 {
-    bool *used = &weights->used[found->file_index][found->index];
-    if (*used)
-        return;
+    char expected[192], stored[192], cut[48];
+    const char *type = tt_dtype_is_block(found->stored->dtype) ? " in whole blocks of " : "";
+    tt_shape_text(n_dims, dims, expected, sizeof(expected));
+    tt_shape_text(found->stored->n_dims, found->stored->dims, stored, sizeof(stored));
+    cut_text(found, cut);
+    return tt_fail(
+        err, TT_ERROR_FORMAT,
+        "%s: tensor \"%s\": expected shape %s%s%s%s%s, found %s; the file is damaged or does not belong to its config",
+        tt_tensor_file_path(found->file), found->stored_name, cut, expected,
+        found->place.transposed ? " transposed" : "", type, type[0] == '\0' ? "" : tt_dtype_name(found->stored->dtype),
+        stored);
+}
+
+static tt_status fail_type(const found_tensor *found, tt_error *err)
+{
+    const char *path = tt_tensor_file_path(found->file);
+    if (found->stored->dtype == TT_I8)
+        return tt_fail(
+            err, TT_ERROR_FORMAT,
+            "%s: tensor \"%s\": expected the tensor \"%s_scale\" beside these weights of I8, found none; the "
+            "file is damaged or of another kind of quantization",
+            path, found->stored_name, found->stored_name);
+    return tt_fail(err, TT_ERROR_FORMAT,
+                   "%s: tensor \"%s\": expected floating-point weights (F32, F16 or BF16) or quantized ones, found %s; "
+                   "use another file of the model",
+                   path, found->stored_name, tt_dtype_name(found->stored->dtype));
+}
+
+static tt_status fail_companion(const found_tensor *found, const tt_weight *view, const tt_tensor *companion,
+                                tt_error *err)
+{
+    char stored[192], cut[48];
+    tt_shape_text(companion->n_dims, companion->dims, stored, sizeof(stored));
+    cut_text(found, cut);
+    return tt_fail(err, TT_ERROR_FORMAT,
+                   "%s: tensor \"%s\": expected F32 of shape %s[%llu], one value for each output channel of its "
+                   "weights, found %s of shape %s; the file is damaged",
+                   tt_tensor_file_path(found->file), companion->name, cut, (unsigned long long)view->tensor.dims[0],
+                   tt_dtype_name(companion->dtype), stored);
+}
+
+/* ---- giving out ------------------------------------------------------------------------------------------------- */
+
+/* True when the tensor was not used before. */
+static bool mark_used(tt_weights *weights, const found_tensor *found, const tt_tensor *stored)
+{
+    if (stored == NULL)
+        return false;
+    bool *used = &weights->used[found->file_index][stored - tt_tensor_file_at(found->file, 0)];
+    bool is_new = !*used;
     *used = true;
-    weights->n_used++;
-    weights->n_parameters += tt_tensor_count(found->stored);
+    weights->n_used += is_new;
+    return is_new;
+}
+
+/* Gives the view its scale and offset when it is int8 per channel, and marks all that is used. */
+static tt_status take_view(tt_weights *weights, const found_tensor *found, tt_weight *view, tt_error *err)
+{
+    const tt_tensor *scale = NULL, *offset = NULL;
+    if (found->stored->dtype == TT_I8) {
+        if (!find_companion(found, view, "_scale", &scale, &view->scale))
+            return fail_companion(found, view, scale, err);
+        if (!find_companion(found, view, "_offset", &offset, &view->offset))
+            return fail_companion(found, view, offset, err);
+        if (scale == NULL)
+            return fail_type(found, err);
+    }
+    (void)mark_used(weights, found, scale);
+    (void)mark_used(weights, found, offset);
+    if (mark_used(weights, found, found->stored))
+        weights->n_parameters += tt_tensor_count(found->stored);
+    return TT_OK;
 }
 
 tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_dims, const uint64_t *dims,
@@ -215,73 +290,16 @@ tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_
     find(weights, canonical, &found);
     if (found.stored == NULL)
         return fail_missing(weights, &found, err);
-    if (!is_floating(found.stored->dtype))
-        return tt_fail(
-            err, TT_ERROR_FORMAT,
-            "%s: tensor \"%s\": expected floating-point weights (F32, F16 or BF16), found %s; use a model that "
-            "is not quantized",
-            tt_tensor_file_path(found.file), found.stored_name, tt_dtype_name(found.stored->dtype));
+    tt_dtype dtype = found.stored->dtype;
+    if (!tt_is_floating(dtype) && !tt_dtype_is_block(dtype) && dtype != TT_I8)
+        return fail_type(&found, err);
     if (n_dims > TT_MAX_DIMS || !view_of(&found, &view) || !shape_agrees(&view.tensor, n_dims, dims))
         return fail_shape(&found, n_dims, dims, err);
     view.tensor.n_dims = n_dims;
     for (uint32_t i = 0; i < TT_MAX_DIMS; i++)
         view.tensor.dims[i] = i < n_dims ? dims[i] : 0;
-    mark_used(weights, &found);
-    *weight = view;
-    return TT_OK;
-}
-
-/* ---- sums ------------------------------------------------------------------------------------------------------- */
-
-size_t tt_weights_unused(const tt_weights *weights)
-{
-    return weights->n_tensors - weights->n_used;
-}
-
-size_t tt_weights_count(const tt_weights *weights)
-{
-    return weights->n_tensors;
-}
-
-uint64_t tt_weights_parameters(const tt_weights *weights)
-{
-    return weights->n_parameters;
-}
-
-uint64_t tt_weights_elements(const tt_weights *weights)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < weights->n_files; i++)
-        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
-            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
-            if (has_prefix(weights, tensor) && is_floating(tensor->dtype))
-                n += tt_tensor_count(tensor);
-        }
-    return n;
-}
-
-uint64_t tt_weights_bytes(const tt_weights *weights)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < weights->n_files; i++)
-        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
-            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
-            n += has_prefix(weights, tensor) ? tensor->n_bytes : 0;
-        }
-    return n;
-}
-
-bool tt_weights_all_half(const tt_weights *weights)
-{
-    size_t n_half = 0;
-    for (size_t i = 0; i < weights->n_files; i++)
-        for (size_t j = 0; j < tt_tensor_file_count(weights->files[i]); j++) {
-            const tt_tensor *tensor = tt_tensor_file_at(weights->files[i], j);
-            if (!has_prefix(weights, tensor) || !is_floating(tensor->dtype))
-                continue;
-            if (tensor->dtype != TT_F16)
-                return false;
-            n_half++;
-        }
-    return n_half > 0;
+    tt_status status = take_view(weights, &found, &view, err);
+    if (status == TT_OK)
+        *weight = view;
+    return status;
 }

@@ -23,8 +23,9 @@ typedef struct tt_weights tt_weights;
 
 /* A found tensor. `transposed` as in tt_tensor_place (dims are the canonical ones, data is as stored).
  *
- * w8c, int8 per output channel: the tensor NAME is I8 and stands beside NAME_scale (F32, [dims[0]]) and, when it is
- * asymmetric, NAME_offset (F32, [dims[0]]): value = scale * q + offset. */
+ * w8c, int8 per output channel: the tensor NAME is I8 and stands in one file with NAME_scale (F32, [dims[0]]) and, when
+ * it is asymmetric, NAME_offset (F32, [dims[0]]): value = scale * q + offset. dims[0] is the canonical one. A slice of
+ * such a tensor gets the same slice of scale and offset. */
 typedef struct tt_weight {
     tt_tensor tensor;
     bool transposed;
@@ -45,9 +46,9 @@ bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight
 
 /* Finds a canonical tensor and checks its shape. n_dims 2 accepts a stored [o, i, 1, 1] and n_dims 4 with dims[2..3] of
  * 1 a stored [o, i] (1x1 convolution or linear, both are in use for the same layer); n_dims 4 accepts a stored
- * [o, i * kh * kw], which is how convolutions are kept in blocks. Floating types, block types and w8c are accepted; a
- * tensor of blocks is not cut across one. The sentence names file, stored name, expected and found shape. Marks the
- * tensor (and the scale and offset of w8c) as used. */
+ * [o, i * kh * kw], which is how convolutions are kept in blocks. Floating types, block types and w8c are accepted, for
+ * vectors too; a tensor of blocks is not cut across one. The sentence names file, stored name, expected and found
+ * shape. Marks the tensor (and the scale and offset of w8c) as used. */
 tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_dims, const uint64_t *dims,
                          tt_weight *weight, tt_error *err);
 
@@ -58,12 +59,15 @@ size_t tt_weights_count(const tt_weights *weights);
 /* Sum of elements of all used tensors so far. */
 uint64_t tt_weights_parameters(const tt_weights *weights);
 
-/* Sum of elements of all floating tensors under the prefix, used or not. */
+/* Sum of elements of all floating and quantized tensors under the prefix, used or not, without scales and offsets. */
 uint64_t tt_weights_elements(const tt_weights *weights);
 
-/* True when every tensor of weights under the prefix is F16 or quantized (norms and biases of quantized models may be
- * F32): half storage loses nothing that the file still has. */
+/* True when every tensor of weights under the prefix is F16 or quantized (vectors, that is norms and biases, of
+ * quantized models may be wider): half storage loses nothing that the file still has. */
 bool tt_weights_all_half(const tt_weights *weights);
+
+/* Name of the type that holds most elements under the prefix ("F16", "Q4_K", "w8c"), "" without tensors. */
+const char *tt_weights_type(const tt_weights *weights);
 
 /* Bytes of all tensors under the prefix, used or not. */
 uint64_t tt_weights_bytes(const tt_weights *weights);

@@ -66,6 +66,11 @@ static const tt_text_place sd1_places[] = {{"cond_stage_model.transformer.", TT_
 static const tt_text_place sd2_place = {"cond_stage_model.model.", TT_CLIP_OPEN_CLIP, false};
 static const tt_text_place sdxl_places[] = {{"conditioner.embedders.0.transformer.", TT_CLIP_HF, false},
                                             {"conditioner.embedders.1.model.", TT_CLIP_OPEN_CLIP, false}};
+static const tt_text_place renamed_places[] = {{"cond_stage_model.transformer.", TT_CLIP_HF, false},
+                                               {"cond_stage_model.1.transformer.", TT_CLIP_RENAMED, false}};
+static const tt_text_place renamed_sd2_place = {"cond_stage_model.transformer.", TT_CLIP_RENAMED, false};
+
+enum { SD2_WIDTH = 1024, SDXL_POOLED = 1280 }; /* of OpenCLIP's text encoders ViT-H and ViT-bigG */
 
 static tt_status take_text(tt_model *model, uint32_t index, const tt_text_place *place, tt_error *err)
 {
@@ -73,6 +78,7 @@ static tt_status take_text(tt_model *model, uint32_t index, const tt_text_place 
     tt_weights *bare = NULL;
     char *config = NULL;
     tt_translate_fn translate = place->kind == TT_CLIP_OPEN_CLIP ? tt_clip_open_clip_name
+                                : place->kind == TT_CLIP_RENAMED ? tt_clip_renamed_name
                                 : place->short_names             ? tt_clip_short_name
                                                                  : NULL;
     tt_status status = beside_text(model, index ? "text_encoder_2" : "text_encoder", &config, err);
@@ -96,11 +102,16 @@ static tt_status take_text(tt_model *model, uint32_t index, const tt_text_place 
 static tt_status read_text(tt_model *model, tt_error *err)
 {
     if (model->family == TT_FAMILY_SDXL) {
-        tt_status status = take_text(model, 0, &sdxl_places[0], err);
-        return status == TT_OK ? take_text(model, 1, &sdxl_places[1], err) : status;
+        const tt_text_place *places = has_prefix(model->files, renamed_places[1].prefix) ? renamed_places : sdxl_places;
+        if (!has_prefix(model->files, "conditioner.") && places == sdxl_places)
+            return TT_OK; /* a UNet alone */
+        tt_status status = take_text(model, 0, &places[0], err);
+        return status == TT_OK ? take_text(model, 1, &places[1], err) : status;
     }
-    if (model->family == TT_FAMILY_SD2)
+    if (model->family == TT_FAMILY_SD2 && has_prefix(model->files, sd2_place.prefix))
         return take_text(model, 0, &sd2_place, err);
+    if (model->family == TT_FAMILY_SD2 && has_prefix(model->files, renamed_sd2_place.prefix))
+        return take_text(model, 0, &renamed_sd2_place, err);
     if (!has_prefix(model->files, "cond_stage_model.transformer."))
         return TT_OK; /* a UNet alone */
     bool is_short = !has_prefix(model->files, "cond_stage_model.transformer.text_model.");
@@ -109,9 +120,28 @@ static tt_status read_text(tt_model *model, tt_error *err)
 
 /* ---- UNet and VAE */
 
+/* What stands before the UNet's tensors; files of a UNet alone may have nothing there. NULL when there is no UNet. */
+static const char *unet_prefix(const tt_model_files *files)
+{
+    if (has_prefix(files, "model.diffusion_model."))
+        return "model.diffusion_model.";
+    bool is_bare = tt_model_file_has(files, "input_blocks.0.0.weight") && tt_model_file_has(files, "out.2.weight");
+    return is_bare ? "" : NULL;
+}
+
+/* Some files store the projections of SD2 and SDXL as 1x1 convolutions, and thus do not tell that heads have 64
+ * channels. */
+static void set_heads(const tt_model *model, tt_unet_config *config)
+{
+    for (uint32_t i = 0; model->family != TT_FAMILY_SD1 && i < config->n_blocks; i++)
+        config->n_heads[i] = config->channels[i] >= 64 ? config->channels[i] / 64 : 1;
+}
+
 static tt_status read_unet(tt_model *model, tt_error *err)
 {
-    const char prefix[] = "model.diffusion_model.";
+    const char *prefix = unet_prefix(model->files);
+    bool is_alone = model->family == TT_FAMILY_SDXL && !model->text[1].present;
+    uint32_t pooled_dim = is_alone ? SDXL_POOLED : model->text[1].config.projection_dim;
     tt_weights *bare = NULL;
     char *config = NULL;
     tt_status status = beside_text(model, "unet", &config, err);
@@ -120,7 +150,9 @@ static tt_status read_unet(tt_model *model, tt_error *err)
     else if (status == TT_OK) {
         status = tt_model_component(model->files, "", prefix, NULL, NULL, &bare, err);
         if (status == TT_OK)
-            status = tt_unet_config_derive(bare, model->text[1].config.projection_dim, &model->unet_config, err);
+            status = tt_unet_config_derive(bare, pooled_dim, &model->unet_config, err);
+        if (status == TT_OK)
+            set_heads(model, &model->unet_config);
     }
     tt_weights_destroy(bare);
     free(config);
@@ -277,6 +309,11 @@ static uint64_t count_ignored(const tt_model *model)
 {
     static const char *const used[] = {"model.diffusion_model.", "first_stage_model.", "cond_stage_model.",
                                        "conditioner.embedders."};
+    static const char *const used_bare[] = {"input_blocks.", "middle_block.",   "output_blocks.", "out.",
+                                            "time_embed.",   "time_embedding.", "label_emb."};
+    bool is_bare = unet_prefix(model->files)[0] == '\0';
+    const char *const *known = is_bare ? used_bare : used;
+    size_t n_known = is_bare ? sizeof used_bare / sizeof *used_bare : sizeof used / sizeof *used;
     tt_tensor_file *const *list = NULL;
     size_t n = 0;
     uint64_t ignored = 0;
@@ -287,19 +324,26 @@ static uint64_t count_ignored(const tt_model *model)
         for (size_t j = 0; j < tt_tensor_file_count(list[i]); j++) {
             const char *name = tt_tensor_file_at(list[i], j)->name;
             bool is_used = vae_is_short && strncmp(name, "vae.", 4) == 0;
-            for (size_t k = 0; k < sizeof used / sizeof *used; k++)
-                is_used = is_used || strncmp(name, used[k], strlen(used[k])) == 0;
+            for (size_t k = 0; k < n_known; k++)
+                is_used = is_used || strncmp(name, known[k], strlen(known[k])) == 0;
             ignored += is_used && !strstr(name, "position_ids") ? 0 : 1;
         }
     return ignored;
 }
 
-tt_status tt_model_read_checkpoint(tt_model *model, tt_error *err)
+/* The number at `dim` of a tensor's shape in canonical order, 0 when the file lacks it. */
+static uint64_t width_of(const tt_model *model, const char *name, uint32_t dim)
+{
+    const tt_tensor *tensor = tt_model_file_tensor(model->files, name);
+    return tensor && dim < tensor->n_dims ? tensor->dims[dim] : 0;
+}
+
+static tt_status find_family(tt_model *model, tt_error *err)
 {
     const tt_model_files *files = model->files;
-    if (!has_prefix(files, "model.diffusion_model."))
-        return take_vae_file(model, files, err);
-    if (has_prefix(files, "conditioner.embedders.1."))
+    const char *unet = unet_prefix(files);
+    char key[128];
+    if (has_prefix(files, "conditioner.embedders.1.") || has_prefix(files, renamed_places[1].prefix))
         model->family = TT_FAMILY_SDXL;
     else if (has_prefix(files, "conditioner.embedders.0."))
         return tt_fail(
@@ -307,9 +351,28 @@ tt_status tt_model_read_checkpoint(tt_model *model, tt_error *err)
             "%s has one text encoder of SDXL only: it is a refiner, which this version cannot run; use the base "
             "model",
             tt_model_files_path(files));
-    else if (has_prefix(files, "cond_stage_model.model."))
+    else if (has_prefix(files, "cond_stage_model.model.") ||
+             width_of(model, "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", 1) ==
+                 SD2_WIDTH)
         model->family = TT_FAMILY_SD2;
-    tt_status status = read_text(model, err);
+    else if (!has_prefix(files, "cond_stage_model.")) { /* a UNet alone */
+        snprintf(key, sizeof key, "%slabel_emb.0.0.weight", unet);
+        bool is_sdxl = width_of(model, key, 1) > 0;
+        snprintf(key, sizeof key, "%sinput_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", unet);
+        bool is_sd2 = width_of(model, key, 1) == SD2_WIDTH;
+        model->family = is_sdxl ? TT_FAMILY_SDXL : is_sd2 ? TT_FAMILY_SD2 : TT_FAMILY_SD1;
+    }
+    return TT_OK;
+}
+
+tt_status tt_model_read_checkpoint(tt_model *model, tt_error *err)
+{
+    const tt_model_files *files = model->files;
+    if (!unet_prefix(files))
+        return take_vae_file(model, files, err);
+    tt_status status = find_family(model, err);
+    if (status == TT_OK)
+        status = read_text(model, err);
     if (status == TT_OK)
         status = read_unet(model, err);
     if (status == TT_OK && has_prefix(files, "first_stage_model."))

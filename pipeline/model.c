@@ -70,12 +70,15 @@ static void set_defaults(tt_model *model)
     model->default_cfg_scale = value >= 1.0f && value <= 100.0f ? value : 7.0f;
 }
 
-/* Half storage where the UNet (or, without one, the VAE or text encoder) is stored as half. */
+const tt_weights *tt_model_main_weights(const tt_model *model)
+{
+    return model->has_unet ? model->unet_weights : model->has_vae ? model->vae_weights : model->text[0].weights;
+}
+
+/* Half storage where the main weights are stored as half or smaller. */
 static void choose_storage(tt_model *model)
 {
-    const tt_weights *main = model->has_unet  ? model->unet_weights
-                             : model->has_vae ? model->vae_weights
-                                              : model->text[0].weights;
+    const tt_weights *main = tt_model_main_weights(model);
     if (model->wanted_precision == TT_PRECISION_AUTO)
         model->is_half = main && tt_weights_all_half(main);
     else
@@ -157,48 +160,10 @@ const char *tt_model_hash(tt_model *model)
     return model->hash;
 }
 
-static uint64_t count_parameters(const tt_model *model)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < TT_MAX_CLIPS; i++)
-        n += model->text[i].weights ? tt_weights_elements(model->text[i].weights) : 0;
-    n += model->unet_weights ? tt_weights_elements(model->unet_weights) : 0;
-    n += model->vae_weights ? tt_weights_elements(model->vae_weights) : 0;
-    return n;
-}
-
 const char *tt_model_family_name(const tt_model *model)
 {
     static const char *const families[] = {"sd1", "sd2", "sdxl"};
     return families[model->family];
-}
-
-tt_status tt_model_get_info(tt_model *model, tt_model_info *info)
-{
-    tt_context_begin(model->context);
-    *info = (tt_model_info){.latent_channels = model->has_vae ? model->vae_config.latent_channels : 4,
-                            .vae_factor = model->has_vae ? model->vae_config.factor : 8,
-                            .unet_in_channels = model->has_unet ? model->unet_config.in_channels : 0,
-                            .default_width = model->default_width,
-                            .default_height = model->default_height,
-                            .default_steps = model->default_steps,
-                            .default_cfg_scale = model->default_cfg_scale,
-                            .n_parameters = count_parameters(model),
-                            .n_ignored_tensors = model->n_ignored,
-                            .has_vae_encoder = model->has_vae && model->vae_config.has_encoder,
-                            .precision = model->is_half ? TT_PRECISION_F16 : TT_PRECISION_F32};
-    snprintf(info->name, sizeof info->name, "%s", model->name);
-    snprintf(info->family, sizeof info->family, "%s", tt_model_family_name(model));
-    snprintf(info->hash, sizeof info->hash, "%s", tt_model_hash(model));
-    if (model->scheduler) {
-        tt_prediction prediction = tt_scheduler_config_prediction(model->scheduler);
-        snprintf(info->prediction_type, sizeof info->prediction_type, "%s",
-                 prediction == TT_PREDICT_V        ? "v_prediction"
-                 : prediction == TT_PREDICT_SAMPLE ? "sample"
-                                                   : "epsilon");
-        snprintf(info->scheduler, sizeof info->scheduler, "%s", tt_scheduler_config_class(model->scheduler));
-    }
-    return TT_OK;
 }
 
 /* ---- device objects */

@@ -75,6 +75,9 @@ tt_status tt_model_take_vae(tt_model *model, const tt_model_files *files, const 
 tt_status tt_model_component(const tt_model_files *files, const char *role, const char *extra_prefix,
                              tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err);
 
+/* The tensor of that name in a single file, NULL when there is none. */
+const tt_tensor *tt_model_file_tensor(const tt_model_files *files, const char *name);
+
 /* True when a single file holds a tensor of that name. */
 bool tt_model_file_has(const tt_model_files *files, const char *name);
 
@@ -91,6 +94,9 @@ tt_status tt_model_vocabulary_texts(tt_model *model, uint32_t index, char **voca
 
 /* "sd1", "sd2", "sdxl"; static storage. */
 const char *tt_model_family_name(const tt_model *model);
+
+/* Weights of the UNet, without one of the VAE, without that of the text encoder. */
+const tt_weights *tt_model_main_weights(const tt_model *model);
 
 /* First 10 hex digits of the file's SHA-256; "" for folders. */
 const char *tt_model_hash(tt_model *model);

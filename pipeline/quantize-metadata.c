@@ -224,6 +224,8 @@ static tt_status add_general(const tt_quantize_job *job, tt_job_metadata *m, tt_
     bool is_mixed = job->params->size_budget > 0 || job->params->fidelity_db > 0.0;
     tt_status status = add(m, "general.architecture", tt_model_family_name(job->model), err);
     if (status == TT_OK)
+        status = add(m, "tintype.family", tt_model_family_name(job->model), err);
+    if (status == TT_OK)
         status = add(m, "general.name", name ? name : job->model->name, err);
     if (status == TT_OK)
         status = add(m, "tintype.name", name ? name : job->model->name, err);

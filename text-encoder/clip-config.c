@@ -140,6 +140,14 @@ bool tt_clip_open_clip_name(const void *layout, const char *canonical, tt_tensor
     return tt_rename_begin(layer_names, sizeof layer_names / sizeof *layer_names, stem, rest, place);
 }
 
+bool tt_clip_renamed_name(const void *layout, const char *canonical, tt_tensor_place *place)
+{
+    (void)layout;
+    bool is_projection = strcmp(canonical, "text_projection.weight") == 0;
+    *place = (tt_tensor_place){.n_slices = 1, .transposed = is_projection};
+    return tt_rename_keep("", is_projection ? "text_model.text_projection" : canonical, place);
+}
+
 bool tt_clip_short_name(const void *layout, const char *canonical, tt_tensor_place *place)
 {
     (void)layout;
@@ -160,6 +168,9 @@ static const tt_probe_names probes[] = {
      "text_projection.weight"},
     {"token_embedding.weight", "positional_embedding", "transformer.resblocks.%u.ln_1.weight",
      "transformer.resblocks.0.mlp.c_fc.weight", "text_projection"},
+    {"text_model.embeddings.token_embedding.weight", "text_model.embeddings.position_embedding.weight",
+     "text_model.encoder.layers.%u.layer_norm1.weight", "text_model.encoder.layers.0.mlp.fc1.weight",
+     "text_model.text_projection"},
 };
 
 static uint32_t count_layers(const tt_weights *weights, const char *format)

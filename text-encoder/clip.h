@@ -17,8 +17,11 @@ tt_status tt_clip_config_parse(const char *json, const char *what, tt_clip_confi
 
 /* Layouts of single-file checkpoints. */
 typedef enum tt_clip_layout_kind {
-    TT_CLIP_HF = 0,   /* "text_model.encoder.layers..." : SD1, SDXL's first */
-    TT_CLIP_OPEN_CLIP /* "transformer.resblocks..." with fused in_proj, text_projection [in, out]: SD2, SDXL's second */
+    TT_CLIP_HF = 0,    /* "text_model.encoder.layers..." : SD1, SDXL's first */
+    TT_CLIP_OPEN_CLIP, /* "transformer.resblocks..." with fused in_proj, text_projection [in, out]: SD2, SDXL's second
+                        */
+    TT_CLIP_RENAMED    /* the same under transformers' names, "text_model.text_projection" still [in, out]: GGUF files
+                          that stable-diffusion.cpp converted until the end of 2025 */
 } tt_clip_layout_kind;
 
 /* Derives a config from tensors (weights untranslated, prefix up to the layout's own names). drop_last_layer: SD2 keeps
@@ -28,6 +31,9 @@ tt_status tt_clip_config_derive(const tt_weights *weights, tt_clip_layout_kind k
 
 /* tt_translate_fn for OpenCLIP names (layout unused): canonical transformers names with "text_model." -> OpenCLIP. */
 bool tt_clip_open_clip_name(const void *layout, const char *canonical, tt_tensor_place *place);
+
+/* tt_translate_fn for TT_CLIP_RENAMED (layout unused). */
+bool tt_clip_renamed_name(const void *layout, const char *canonical, tt_tensor_place *place);
 
 /* tt_translate_fn that drops "text_model.": transformers >= 5 saves CLIPTextModel without that prefix. */
 bool tt_clip_short_name(const void *layout, const char *canonical, tt_tensor_place *place);

@@ -125,7 +125,7 @@ typedef struct tt_model tt_model;
 
 /* Choices made when a model is loaded. Fill with tt_model_params_default first. Strings are copied. */
 typedef struct tt_model_params {
-    const char *path;       /* diffusers folder, single-file checkpoint (.safetensors) or tintype's own single file */
+    const char *path;       /* diffusers folder, single-file checkpoint (safetensors or GGUF) or tintype's own file */
     const char *taesd_path; /* NULL, or an AutoencoderTiny (file or folder) that replaces the VAE */
     const char *vae_path;   /* NULL, or an AutoencoderKL (file or folder) that replaces the VAE */
     const char *vocabulary_path; /* NULL: $TINTYPE_SHARE or the install's share folder; CLIP vocabulary for models
@@ -135,6 +135,14 @@ typedef struct tt_model_params {
 } tt_model_params;
 
 TT_API void tt_model_params_default(tt_model_params *params);
+
+/* Tensors of one element type in a model's files. */
+typedef struct tt_stored_type {
+    char name[16]; /* "F16", "Q4_K", "I8", ... */
+    uint64_t n_tensors, n_bytes;
+} tt_stored_type;
+
+enum { TT_MAX_STORED_TYPES = 24 };
 
 /* What a model is, for people and for callers that choose sizes. */
 typedef struct tt_model_info {
@@ -153,6 +161,11 @@ typedef struct tt_model_info {
     uint64_t n_ignored_tensors; /* tensors of the file that no stage uses (EMA copies, position ids, ...) */
     bool has_vae_encoder;       /* img2img and inpaint are possible */
     tt_precision precision;     /* the form in use, never AUTO */
+    char container[16];         /* of the weights: "safetensors" or "GGUF" */
+    char weights[32]; /* the type that most of the UNet's weights have ("F16", "Q4_K"; "w8c": int8 per channel) */
+    uint64_t n_bytes; /* of all tensors in the model's files, without a VAE given apart */
+    uint32_t n_types;
+    tt_stored_type types[TT_MAX_STORED_TYPES]; /* the same by type */
 } tt_model_info;
 
 /* Opens a model: reads and checks the files, derives the architecture. Weights are uploaded when a stage first runs.

@@ -172,7 +172,7 @@ static const struct {
     {"zero bytes", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, TT_ERROR_FORMAT, "0 bytes long"},
     {"zip pickle", "PK\x03\x04\x14\0\0\0\0\0\0\0archive/data.pkl", 28, TT_ERROR_UNSUPPORTED, "pickle"},
     {"old pickle", "\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", 16, TT_ERROR_UNSUPPORTED, "pickle"},
-    {"GGUF", "GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", 16, TT_ERROR_UNSUPPORTED, "GGUF"},
+    {"half a GGUF file", "GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", 16, TT_ERROR_FORMAT, "GGUF"},
     {"Git LFS pointer", "version https://git-lfs.github.com/spec/v1\n", 43, TT_ERROR_FORMAT, "git lfs pull"},
     {"web page", "<!DOCTYPE html><html>404</html>", 31, TT_ERROR_FORMAT, "web page"},
 };

@@ -18,6 +18,10 @@ void tt_file_unmap(tt_mapping *mapping);
  * read from the file again when touched. Any part of a mapping may be named; harmless on other memory systems. */
 void tt_mapping_drop(const void *bytes, size_t n_bytes);
 
+/* Tells the system that these bytes of a mapping are read soon, so that it can fetch them from the disk meanwhile. They
+ * do not become part of the process's resident memory. */
+void tt_mapping_want(const void *bytes, size_t n_bytes);
+
 /* Reads a whole file of at most max_bytes into a new, zero-terminated block (free()). */
 tt_status tt_file_read(const char *path, size_t max_bytes, char **bytes, size_t *n_bytes, tt_error *err);
 

@@ -141,3 +141,42 @@ void tt_rng_normal(tt_rng_state *state, float *out, size_t n)
         for (size_t i = 0; i < n; i++)
             out[i] = (float)cpu_single(state);
 }
+
+/* ---- as words */
+
+enum { AT_KIND = 0, AT_SEED = 1, AT_INDEX = 3, AT_OFFSET = 4, AT_HAS_NORMAL = 5, AT_NORMAL = 6, AT_MT = 8 };
+
+void tt_rng_save(const tt_rng_state *state, uint32_t words[TT_RNG_WORDS])
+{
+    uint64_t normal = 0;
+    double cached = state->has_cached_normal ? state->cached_normal : 0.0;
+    memcpy(&normal, &cached, sizeof normal);
+    words[AT_KIND] = (uint32_t)state->kind;
+    words[AT_SEED] = (uint32_t)state->seed;
+    words[AT_SEED + 1] = (uint32_t)(state->seed >> 32);
+    words[AT_INDEX] = state->mt_index;
+    words[AT_OFFSET] = state->offset;
+    words[AT_HAS_NORMAL] = state->has_cached_normal ? 1 : 0;
+    words[AT_NORMAL] = (uint32_t)normal;
+    words[AT_NORMAL + 1] = (uint32_t)(normal >> 32);
+    memcpy(words + AT_MT, state->mt, sizeof state->mt);
+}
+
+tt_status tt_rng_restore(tt_rng_state *state, const uint32_t words[TT_RNG_WORDS], tt_error *err)
+{
+    uint64_t normal = (uint64_t)words[AT_NORMAL + 1] << 32 | words[AT_NORMAL];
+    tt_rng_state read = {.seed = (uint64_t)words[AT_SEED + 1] << 32 | words[AT_SEED],
+                         .mt_index = words[AT_INDEX],
+                         .offset = words[AT_OFFSET],
+                         .has_cached_normal = words[AT_HAS_NORMAL] == 1};
+    memcpy(&read.cached_normal, &normal, sizeof normal);
+    memcpy(read.mt, words + AT_MT, sizeof read.mt);
+    if (words[AT_KIND] > TT_RNG_CUDA || read.mt_index > MT_WORDS || words[AT_HAS_NORMAL] > 1 ||
+        !isfinite(read.cached_normal))
+        return tt_fail(err, TT_ERROR_FORMAT,
+                       "the random generator's state is none: kind %u, place %u of %d, cached value %g",
+                       (unsigned)words[AT_KIND], (unsigned)read.mt_index, MT_WORDS, read.cached_normal);
+    read.kind = words[AT_KIND] == TT_RNG_CUDA ? TT_RNG_CUDA : TT_RNG_CPU;
+    *state = read;
+    return TT_OK;
+}

@@ -28,6 +28,15 @@ void tt_rng_init(tt_rng_state *state, tt_rng kind, uint64_t seed);
 /* Fills out[n] with standard normals, as torch.randn(n, generator=...) would. */
 void tt_rng_normal(tt_rng_state *state, float *out, size_t n);
 
+/* The generator as words, to be kept in a file: kind, seed, MT19937's state and place, Philox's offset, the cached
+ * normal. */
+enum { TT_RNG_WORDS = 632 };
+void tt_rng_save(const tt_rng_state *state, uint32_t words[TT_RNG_WORDS]);
+
+/* The generator that was saved: it goes on with the same values. Words that no generator has (from a damaged or hostile
+ * file) fail with TT_ERROR_FORMAT. */
+tt_status tt_rng_restore(tt_rng_state *state, const uint32_t words[TT_RNG_WORDS], tt_error *err);
+
 /* One 32-bit output of MT19937, for tests. */
 uint32_t tt_rng_mt_next(tt_rng_state *state);
 

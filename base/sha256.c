@@ -26,33 +26,34 @@ tt_status tt_sha256_hex(const void *bytes, size_t n_bytes, char hex[65], tt_erro
     return TT_OK;
 }
 
-/* Hashes a mapping piece by piece and lets each piece go: a model of gigabytes must not fill the memory. */
-static bool digest_mapping(EVP_MD_CTX *state, const tt_mapping *mapping, unsigned char digest[EVP_MAX_MD_SIZE])
+/* Bytes of a mapping in pieces, each given back when it is done with: hashing a model must not make it resident. */
+static bool update_in_pieces(EVP_MD_CTX *state, const tt_mapping *mapping)
 {
-    const uint64_t piece = 8u << 20;
-    unsigned length = 0;
-    bool good = state != NULL && EVP_DigestInit_ex(state, EVP_sha256(), NULL) == 1;
-    for (uint64_t at = 0; good && at < mapping->n_bytes; at += piece) {
-        size_t n = (size_t)(mapping->n_bytes - at < piece ? mapping->n_bytes - at : piece);
-        good = EVP_DigestUpdate(state, mapping->bytes + at, n) == 1;
+    const uint64_t most = 8u << 20;
+    for (uint64_t at = 0; at < mapping->n_bytes; at += most) {
+        size_t n = (size_t)(mapping->n_bytes - at < most ? mapping->n_bytes - at : most);
+        if (EVP_DigestUpdate(state, mapping->bytes + at, n) != 1)
+            return false;
         tt_mapping_drop(mapping->bytes + at, n);
     }
-    return good && EVP_DigestFinal_ex(state, digest, &length) == 1 && length == 32;
+    return true;
 }
 
 tt_status tt_sha256_file_hex(const char *path, char hex[65], tt_error *err)
 {
     tt_mapping mapping;
     unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
     tt_status status = tt_file_map(path, &mapping, err);
     if (status != TT_OK)
         return status;
     EVP_MD_CTX *state = EVP_MD_CTX_new();
-    if (digest_mapping(state, &mapping, digest))
-        write_hex(digest, hex);
-    else
-        status = tt_fail(err, TT_ERROR_INTERNAL, "libcrypto could not compute a SHA-256; check its installation");
+    bool is_made = state != NULL && EVP_DigestInit_ex(state, EVP_sha256(), NULL) == 1 &&
+                   update_in_pieces(state, &mapping) && EVP_DigestFinal_ex(state, digest, &length) == 1 && length == 32;
     EVP_MD_CTX_free(state);
     tt_file_unmap(&mapping);
-    return status;
+    if (!is_made)
+        return tt_fail(err, TT_ERROR_INTERNAL, "libcrypto could not compute a SHA-256; check its installation");
+    write_hex(digest, hex);
+    return TT_OK;
 }

@@ -1,5 +1,7 @@
 /* bench-unet.c - time of one UNet pass and the share of each op.
- * usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES]   sizes in latent positions, 64 64 by default */
+ * usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]
+ * Sizes are latent positions, 64 64 by default. With RESIDENT_MB and SLOTS weights are streamed: at most RESIDENT_MB of
+ * matrices stay on the device, the others pass through SLOTS buffers. -1 MB: everything stays. */
 #include "device/program.h"
 #include "graph/graph.h"
 #include "pipeline/model.h"
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static double now_ms(void)
@@ -43,7 +46,7 @@ static void print_profile(tt_graph *graph, double total_ms)
     free(rows);
 }
 
-/* Times `passes` replays and prints the fastest and the median. */
+/* Times `passes` replays and prints them; *best is the fastest. */
 static tt_status time_passes(tt_graph *graph, tt_device *device, int passes, double *best, tt_error *err)
 {
     tt_status status = tt_graph_run(graph, err); /* kernels are finished by the driver at their first launch */
@@ -62,7 +65,29 @@ static tt_status time_passes(tt_graph *graph, tt_device *device, int passes, dou
     return status;
 }
 
-static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *shape, int passes, tt_error *err)
+/* Which weights stay: bytes, and slots for the others. */
+typedef struct limit {
+    uint64_t resident_bytes;
+    uint32_t n_slots;
+} limit;
+
+static void print_weights(const tt_weight_store *store)
+{
+    tt_weight_sizes sizes = tt_weight_store_sizes(store);
+    printf("weights: %.1f MB stay, %.1f MB pass through %u slots of %.1f MB\n", (double)sizes.resident_bytes * 1e-6,
+           (double)sizes.streamed_bytes * 1e-6, sizes.n_slots, (double)sizes.slot_bytes * 1e-6);
+}
+
+static void print_memory(const tt_device *device)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("device memory at its peak %.1f MB, resident memory of the process %.1f MB\n",
+           (double)tt_device_peak_bytes(device) * 1e-6, (double)usage.ru_maxrss * 1024e-6);
+}
+
+static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *shape, limit weights, int passes,
+                     tt_error *err)
 {
     tt_kernels kernels = {.device = device,
                           .storage = model->is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
@@ -71,21 +96,23 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
     tt_graph *graph = NULL;
     double best = 0.0, begun = now_ms();
     tt_status status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
-    if (status == TT_OK)
+    if (status == TT_OK) {
+        tt_weight_store_set_limit(store, weights.resident_bytes, weights.n_slots);
         status = tt_graph_create(&kernels, "unet", store, &graph, err);
+    }
     if (status == TT_OK) {
         tt_unet_build(graph, &model->unet_config, shape);
-        printf("weights packed in %.0f ms: %.0f MB\n", now_ms() - begun, (double)tt_weight_store_bytes(store) * 1e-6);
-        begun = now_ms();
         status = tt_graph_compile(graph, err);
     }
     if (status == TT_OK) {
-        printf("planned and recorded in %.0f ms: arena %.1f MB, %zu launches\n", now_ms() - begun,
+        print_weights(store);
+        printf("planned, packed and recorded in %.0f ms: arena %.1f MB, %zu launches\n", now_ms() - begun,
                (double)tt_graph_arena_bytes(graph) * 1e-6, tt_graph_launches(graph));
         status = time_passes(graph, device, passes, &best, err);
     }
-    if (status == TT_OK)
+    if (status == TT_OK && tt_graph_recorder(graph))
         print_profile(graph, best);
+    print_memory(device);
     tt_graph_destroy(graph);
     tt_weight_store_destroy(store);
     return status;
@@ -95,13 +122,15 @@ int main(int argc, char **argv)
 {
     tt_error err;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES]\n");
+        fprintf(stderr, "usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
         return 2;
     }
     tt_unet_shape shape = {.batch = argc > 5 ? (uint32_t)atoi(argv[5]) : 1,
                            .height = argc > 4 ? (uint32_t)atoi(argv[3]) : 64,
                            .width = argc > 4 ? (uint32_t)atoi(argv[4]) : 64,
                            .n_tokens = 77};
+    long resident = argc > 8 ? atol(argv[7]) : -1;
+    limit weights = {resident < 0 ? UINT64_MAX : (uint64_t)resident * 1000000, argc > 8 ? (uint32_t)atoi(argv[8]) : 2};
     tt_device_options options = {.profiling = true};
     tt_device *device = NULL;
     if (tt_device_open(&options, &device, &err) != TT_OK)
@@ -116,7 +145,7 @@ int main(int argc, char **argv)
     int rc = 1;
     if (!context || tt_model_load(context, &params, &model) != TT_OK)
         fprintf(stderr, "bench-unet: %s\n", context ? tt_context_message(context) : "memory is out");
-    else if (run(model, device, &shape, argc > 6 ? atoi(argv[6]) : 3, &err) != TT_OK)
+    else if (run(model, device, &shape, weights, argc > 6 ? atoi(argv[6]) : 3, &err) != TT_OK)
         die(&err);
     else
         rc = 0;

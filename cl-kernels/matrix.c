@@ -247,12 +247,22 @@ tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *pa
     return TT_OK;
 }
 
-void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, void *bytes)
+uint32_t tt_matrix_panels(const tt_matrix *matrix)
+{
+    return (matrix->n_out + PANEL - 1) / PANEL;
+}
+
+void tt_matrix_pack_panels(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, uint32_t first_panel,
+                           uint32_t n_panels, void *bytes)
 {
     packing pack = {parts, n_parts, matrix, count_slices(matrix)};
-    uint32_t n_panels = (matrix->n_out + PANEL - 1) / PANEL;
-    for (uint32_t panel = 0; panel < n_panels; panel++)
-        pack_panel(&pack, panel, bytes);
+    for (uint32_t i = 0; i < n_panels; i++)
+        pack_panel(&pack, first_panel + i, bytes);
+}
+
+void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, void *bytes)
+{
+    tt_matrix_pack_panels(parts, n_parts, matrix, 0, tt_matrix_panels(matrix), bytes);
 }
 
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,

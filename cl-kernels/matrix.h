@@ -48,6 +48,14 @@ tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *pa
  * arithmetic on the host, no device is used. */
 void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, void *bytes);
 
+/* The same for panels first_panel .. first_panel + n_panels - 1 (of 32 outputs each) alone, so that a large matrix can
+ * be packed in portions; bytes is the place of the whole matrix. */
+void tt_matrix_pack_panels(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, uint32_t first_panel,
+                           uint32_t n_panels, void *bytes);
+
+/* Panels of a matrix: ceil(n_out / 32). */
+uint32_t tt_matrix_panels(const tt_matrix *matrix);
+
 /* Makes the bias of a described matrix. */
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
                                 tt_matrix *matrix, tt_error *err);

@@ -5,9 +5,11 @@
 #include "cli/progress.h"
 #include "cli/session.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Everything one `generate` holds. */
 typedef struct job {
@@ -20,6 +22,7 @@ typedef struct job {
     char *scheduler_config;
     cli_progress progress;
     cli_exit preview_code; /* why a preview ended the run */
+    uint32_t first;        /* number of the picture to begin with: a resumed batch has the earlier ones on disk */
 } job;
 
 /* ---- before anything is loaded */
@@ -66,6 +69,22 @@ static uint32_t n_images(const cli_options *o)
     return o->n_images ? o->n_images : 1;
 }
 
+/* The resume file is removed at the end: it must be none of the pictures. */
+static cli_exit check_resume(const cli_options *o)
+{
+    char path[CLI_PATH];
+    cli_exit code = cli_check_writable(o->resume);
+    for (uint32_t i = 0; i < n_images(o) && code == CLI_OK; i++) {
+        code = cli_output_name(output_pattern(o), i, n_images(o), path);
+        if (code == CLI_OK && strcmp(path, o->resume) == 0)
+            code = cli_fail(CLI_USAGE, "--resume and -o both name %s; give the run's state a file of its own", path);
+    }
+    if (code == CLI_OK && o->preview != NULL && strcmp(o->preview, o->resume) == 0)
+        code = cli_fail(CLI_USAGE, "--resume and --preview both name %s; give the run's state a file of its own",
+                        o->resume);
+    return code;
+}
+
 static cli_exit check_files(const cli_options *o)
 {
     char path[CLI_PATH];
@@ -78,6 +97,8 @@ static cli_exit check_files(const cli_options *o)
         code = check_name("--preview", o->preview);
     if (code == CLI_OK && o->preview != NULL)
         code = cli_check_writable(o->preview);
+    if (code == CLI_OK && o->resume != NULL)
+        code = check_resume(o);
     return code;
 }
 
@@ -153,6 +174,7 @@ static cli_exit prepare_request(job *j)
     p->sampler = o->sampler;
     p->schedule = o->schedule;
     p->preview = o->preview != NULL;
+    p->resume_path = o->resume;
     p->progress = on_progress;
     p->progress_user = j;
     cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, &j->scheduler_config) : CLI_OK;
@@ -169,6 +191,34 @@ static cli_exit prepare_request(job *j)
     p->init_image = j->init_image.pixels ? &j->init_image : NULL;
     p->mask = j->mask.pixels ? &j->mask : NULL;
     return code;
+}
+
+/* A resume file says which picture of the batch it is in: those before it were written. */
+static cli_exit find_first(job *j)
+{
+    tt_resume_info info;
+    const char *path = j->options->resume;
+    if (path == NULL || access(path, F_OK) != 0)
+        return CLI_OK;
+    tt_status status = tt_resume_read(j->session.context, path, &info);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    if (info.image >= n_images(j->options))
+        return cli_fail(CLI_FAILED,
+                        "%s stands at picture %u of a batch, but -b %u is asked for; ask for more pictures or "
+                        "delete the file",
+                        path, info.image + 1, n_images(j->options));
+    j->first = info.image;
+    return CLI_OK;
+}
+
+/* The pictures are on disk: nothing is left to go on with. */
+static cli_exit remove_resume(const cli_options *o)
+{
+    if (o->resume == NULL || remove(o->resume) == 0 || errno == ENOENT)
+        return CLI_OK;
+    return cli_fail(CLI_FAILED, "the pictures are written, but %s cannot be removed: %s; delete it", o->resume,
+                    strerror(errno));
 }
 
 /* ---- while it runs */
@@ -224,7 +274,8 @@ static cli_exit write_picture(job *j, const char *path, const tt_image *image, c
         return cli_fail_status(j->session.context, status);
     cli_progress_summary(&j->progress, stats);
     if (!j->options->quiet)
-        (void)printf("wrote %s (%ux%u, seed %lld)\n", path, image->width, image->height, (long long)stats->seed);
+        (void)printf("wrote %s (%ux%u, seed %lld)\n", path, image->width, image->height,
+                     (long long)((uint64_t)stats->seed + j->params.first_image));
     (void)fflush(stdout);
     return CLI_OK;
 }
@@ -235,6 +286,8 @@ static cli_exit explain(job *j, tt_status status)
     cli_progress_clear(&j->progress);
     if (j->preview_code != CLI_OK)
         return j->preview_code;
+    if (cli_is_interrupted() && j->options->resume != NULL)
+        return cli_fail(CLI_CANCELLED, "cancelled; the same command goes on from %s", j->options->resume);
     if (cli_is_interrupted())
         return cli_fail(CLI_CANCELLED, "cancelled; no picture was written for this seed");
     return cli_fail_status(j->session.context, status);
@@ -250,12 +303,13 @@ static cli_exit run_one(job *j, uint32_t index)
     if (code != CLI_OK)
         return code;
     j->progress.image = index;
+    j->params.first_image = index;
     tt_status status = tt_generate(j->session.model, &j->params, &image, &stats);
     if (status != TT_OK)
         return explain(j, status);
     code = write_picture(j, path, &image, &stats);
     tt_image_free(&image);
-    j->params.seed = (int64_t)((uint64_t)stats.seed + 1);
+    j->params.seed = stats.seed;
     return code;
 }
 
@@ -274,9 +328,11 @@ static cli_exit run(job *j)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
-    for (uint32_t i = 0; i < n_images(j->options) && code == CLI_OK; i++)
+    if (code == CLI_OK)
+        code = find_first(j);
+    for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
-    return code;
+    return code == CLI_OK ? remove_resume(j->options) : code;
 }
 
 cli_exit cli_generate(const cli_options *options)

@@ -46,6 +46,8 @@ static const cli_option table[] = {
     {"taesd", NULL, 0, DEVICE, CLI_TEXT, AT(taesd), 0, 0, "PATH", "tiny autoencoder that replaces the VAE"},
     {"vae-tiling", NULL, 0, MODEL, CLI_FLAG, AT(vae_tiling), 0, 0, NULL, "decode in tiles: less memory, a bit slower"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
+    {"resume", NULL, 0, GENERATE, CLI_TEXT, AT(resume), 0, 0, "FILE",
+     "keep the run's state here after each step; the same command goes on from it after a kill"},
     {"no-prompt-metadata", NULL, 0, GENERATE, CLI_FLAG, AT(no_prompt_metadata), 0, 0, NULL,
      "keep both prompts out of the file; the AI mark stays"},
     {"aigc-producer", NULL, 0, GENERATE, CLI_TEXT, AT(producer), 0, 0, "CODE",

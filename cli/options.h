@@ -22,7 +22,7 @@ enum { CLI_MAX_WORDS = 2 };
 typedef struct cli_options {
     const char *model, *taesd, *vae;
     const char *prompt, *negative_prompt;
-    const char *input, *output, *init_image, *mask, *preview;
+    const char *input, *output, *init_image, *mask, *preview, *resume;
     const char *sampler, *schedule, *scheduler_config;
     const char *producer;
     const char *device, *cache_dir, *kernel_dir;

@@ -37,7 +37,7 @@ static void print_pace(FILE *stream, double step_ms)
 static void draw_bar(cli_progress *progress, const tt_progress *report)
 {
     FILE *out = progress->stream;
-    double mean_ms = progress->steps_ms / (report->step ? report->step : 1);
+    double mean_ms = progress->steps_ms / (report->step - report->first_step);
     int filled = report->n_steps ? (int)((uint64_t)report->step * BAR_CELLS / report->n_steps) : 0;
     (void)fputs("\r\033[K", out);
     print_picture(progress);
@@ -54,12 +54,13 @@ static void draw_bar(cli_progress *progress, const tt_progress *report)
 static void print_line(cli_progress *progress, const tt_progress *report)
 {
     uint32_t every = report->n_steps / LINES_PER_PICTURE + 1;
-    if (report->step != 1 && report->step != report->n_steps && report->step < progress->last_step + every)
+    if (report->step != report->first_step + 1 && report->step != report->n_steps &&
+        report->step < progress->last_step + every)
         return;
     progress->last_step = report->step;
     print_picture(progress);
     (void)fprintf(progress->stream, "step %u/%u  ", report->step, report->n_steps);
-    print_pace(progress->stream, progress->steps_ms / report->step);
+    print_pace(progress->stream, progress->steps_ms / (report->step - report->first_step));
     (void)fputc('\n', progress->stream);
     (void)fflush(progress->stream);
 }
@@ -67,17 +68,31 @@ static void print_line(cli_progress *progress, const tt_progress *report)
 static void show_step(cli_progress *progress, const tt_progress *report)
 {
     if (report->step == 0) {
-        progress->steps_ms = 0.0;
-        progress->last_step = 0;
         if (progress->is_terminal)
             draw_note(progress, "preparing the UNet");
         return;
+    }
+    if (report->step == report->first_step + 1) {
+        progress->steps_ms = 0.0;
+        progress->last_step = report->first_step;
     }
     progress->steps_ms += report->step_ms;
     if (progress->is_terminal)
         draw_bar(progress, report);
     else
         print_line(progress, report);
+}
+
+/* Once, before the first picture that an earlier run began. */
+static void tell_resumed(cli_progress *progress, const tt_progress *report)
+{
+    if (report->first_step == 0 || progress->told_resumed)
+        return;
+    progress->told_resumed = true;
+    cli_progress_clear(progress);
+    print_picture(progress);
+    (void)fprintf(progress->stream, "going on after step %u\n", report->first_step);
+    (void)fflush(progress->stream);
 }
 
 void cli_progress_show(cli_progress *progress, const tt_progress *report)
@@ -87,6 +102,7 @@ void cli_progress_show(cli_progress *progress, const tt_progress *report)
                                         [TT_PHASE_DECODE] = "decoding"};
     if (progress->stream == NULL)
         return;
+    tell_resumed(progress, report);
     if (report->phase == TT_PHASE_DENOISE)
         show_step(progress, report);
     else if (report->phase == TT_PHASE_DONE)
@@ -122,6 +138,7 @@ void cli_progress_summary(const cli_progress *progress, const tt_generate_stats 
         print_pace(out, stats->denoise_ms / stats->n_unet_calls);
         (void)fputs(")\n", out);
     }
+    print_time(out, "resume file", stats->resume_ms);
     print_time(out, "VAE decoder", stats->decode_ms);
     (void)fprintf(out, "  %-14s %8.2f s", "total", stats->total_ms * 1e-3);
     if (stats->device_bytes > 0)

@@ -12,6 +12,7 @@ typedef struct cli_progress {
     uint32_t image, n_images; /* which picture of the batch */
     uint32_t last_step;       /* shown last */
     double steps_ms;          /* of the picture's steps so far */
+    bool told_resumed;        /* that a picture goes on where an earlier run stopped */
 } cli_progress;
 
 /* Shows on stream, or nothing when it is NULL. */

@@ -1,7 +1,7 @@
 /* device.h - one opened OpenCL device: its capabilities, queue, buffers and memory account.
  *
  * OpenCL is found with dlopen and called through the table of device/opencl.h; nothing links to it. A device belongs to
- * one thread at a time. All enqueued work goes to one in-order queue. */
+ * one thread at a time. All launches go to one in-order queue; device/upload.h has others for weights. */
 #ifndef TT_DEVICE_DEVICE_H
 #define TT_DEVICE_DEVICE_H
 
@@ -78,7 +78,7 @@ tt_status tt_buffer_unmap(tt_device *device, const tt_buffer *buffer, void *byte
 uint64_t tt_device_bytes(const tt_device *device);
 uint64_t tt_device_peak_bytes(const tt_device *device);
 
-/* Waits for all enqueued work. */
+/* Waits for all launches and copies of the in-order queue. */
 tt_status tt_device_finish(tt_device *device, tt_error *err);
 
 /* One sentence for an OpenCL error code: "clEnqueueNDRangeKernel for linear: CL_OUT_OF_RESOURCES (-5) on DEVICE". */

@@ -99,12 +99,15 @@ tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_err
     return status;
 }
 
-static tt_status enqueue(const tt_recorder *recorder, const tt_launch *launch, cl_event *event, tt_error *err)
+/* after: event to wait for, or NULL; event: NULL when it is not wanted. */
+static tt_status enqueue(const tt_recorder *recorder, const tt_launch *launch, cl_event after, cl_event *event,
+                         tt_error *err)
 {
     const size_t *local = launch->local[0] == 0 ? NULL : launch->local;
-    cl_int code = tt_device_cl(recorder->device)
-                      ->enqueue_nd_range_kernel(tt_device_queue(recorder->device), launch->kernel, launch->n_dims, NULL,
-                                                launch->global, local, 0, NULL, event);
+    cl_int code =
+        tt_device_cl(recorder->device)
+            ->enqueue_nd_range_kernel(tt_device_queue(recorder->device), launch->kernel, launch->n_dims, NULL,
+                                      launch->global, local, after != NULL, after != NULL ? &after : NULL, event);
     if (code == CL_SUCCESS)
         return TT_OK;
     char what[128];
@@ -118,16 +121,31 @@ static tt_status flush(const tt_recorder *recorder, tt_error *err)
     return code == CL_SUCCESS ? TT_OK : tt_device_fail(recorder->device, err, code, "clFlush");
 }
 
+tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t end, cl_event after, cl_event *done,
+                                   tt_error *err)
+{
+    if (done != NULL)
+        *done = NULL;
+    if (first > end || end > recorder->n_launches || (first == end && (after != NULL || done != NULL)))
+        return tt_fail(err, TT_ERROR_INTERNAL, "launches %zu to %zu of %zu cannot be replayed; please report this",
+                       first, end, recorder->n_launches);
+    tt_status status = TT_OK;
+    for (size_t i = first; i < end && status == TT_OK; i++) {
+        bool is_last = i + 1 == end;
+        status = enqueue(recorder, &recorder->launches[i], i == first ? after : NULL, is_last ? done : NULL, err);
+        if (status == TT_OK && ((i - first + 1) % LAUNCHES_PER_FLUSH == 0 || is_last))
+            status = flush(recorder, err);
+    }
+    if (status != TT_OK && done != NULL && *done != NULL) {
+        (void)tt_device_cl(recorder->device)->release_event(*done);
+        *done = NULL;
+    }
+    return status;
+}
+
 tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err)
 {
-    for (size_t i = 0; i < recorder->n_launches; i++) {
-        tt_status status = enqueue(recorder, &recorder->launches[i], NULL, err);
-        if (status == TT_OK && ((i + 1) % LAUNCHES_PER_FLUSH == 0 || i + 1 == recorder->n_launches))
-            status = flush(recorder, err);
-        if (status != TT_OK)
-            return status;
-    }
-    return TT_OK;
+    return tt_recorder_replay_range(recorder, 0, recorder->n_launches, NULL, NULL, err);
 }
 
 size_t tt_recorder_count(const tt_recorder *recorder)
@@ -139,7 +157,7 @@ size_t tt_recorder_count(const tt_recorder *recorder)
 static tt_status run_with_events(tt_recorder *recorder, cl_event *events, size_t *n_events, tt_error *err)
 {
     for (*n_events = 0; *n_events < recorder->n_launches; (*n_events)++) {
-        tt_status status = enqueue(recorder, &recorder->launches[*n_events], &events[*n_events], err);
+        tt_status status = enqueue(recorder, &recorder->launches[*n_events], NULL, &events[*n_events], err);
         if (status != TT_OK)
             return status;
     }

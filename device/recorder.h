@@ -24,6 +24,12 @@ tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_err
 /* Enqueues all launches in order, flushing now and then; does not wait. No allocation. */
 tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err);
 
+/* The same for launches first .. end - 1. The first of them waits for `after` (NULL: for nothing); *done, unless done
+ * is NULL, becomes the event of the last, to be released by the caller, NULL after a failure. A range with either must
+ * not be empty. Always ends with a flush. */
+tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t end, cl_event after, cl_event *done,
+                                   tt_error *err);
+
 size_t tt_recorder_count(const tt_recorder *recorder);
 
 /* Runs the list once on a profiling device and sums milliseconds, FLOPs and bytes per stem. *rows is freed with free().

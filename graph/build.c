@@ -66,10 +66,13 @@ static tt_value new_like(tt_graph *graph, tt_value like, uint32_t channels)
     return new_node(graph, channels, p.batch, p.height, p.width);
 }
 
-static void take_static(const tt_graph *graph, tt_value value, bool *is_static)
+/* True when all operands of an op (TT_NONE where absent) are static. */
+static bool all_static(const tt_graph *graph, const tt_value *values, size_t n)
 {
-    if (value != TT_NONE && !graph->nodes[value].is_static)
-        *is_static = false;
+    for (size_t i = 0; i < n; i++)
+        if (values[i] != TT_NONE && !graph->nodes[values[i]].is_static)
+            return false;
+    return true;
 }
 
 /* Appends an op whose operands and output are set; returns its output. */
@@ -77,11 +80,7 @@ static tt_value add_op(tt_graph *graph, tt_op op, bool source_is_static)
 {
     if (graph->status != TT_OK)
         return TT_NONE;
-    op.is_static = source_is_static;
-    take_static(graph, op.in, &op.is_static);
-    take_static(graph, op.in2, &op.is_static);
-    take_static(graph, op.residual, &op.is_static);
-    take_static(graph, op.per_image, &op.is_static);
+    op.is_static = source_is_static && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
     if (!grow((void **)&graph->ops, &graph->op_capacity, graph->n_ops, sizeof *graph->ops))
         return tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph ops", graph->op_capacity * 2));
     if (op.out != TT_NONE)
@@ -202,6 +201,7 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
     if (!can_use(graph, in) || (o->extra_input && !can_use(graph, o->in2)) ||
         (o->add_residual && !can_use(graph, o->residual)))
         return TT_NONE;
+    const tt_value operands[] = {in, o->extra_input ? o->in2 : TT_NONE, o->add_residual ? o->residual : TT_NONE};
     const char *layer = o->n_names ? o->names[0] : o->name;
     uint32_t n_in = graph->nodes[in].plane.channels, split = 0;
     if (o->extra_input) {
@@ -217,7 +217,8 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
                                  .n_taps = 1,
                                  .split = split,
                                  .geglu = o->geglu,
-                                 .has_bias = !o->no_bias};
+                                 .has_bias = !o->no_bias,
+                                 .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
     if (!matrix)
         return TT_NONE;
@@ -280,12 +281,15 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     if (!can_use(graph, in) || (o->add_residual && !can_use(graph, o->residual)) ||
         (o->add_per_image && !can_use(graph, o->per_image_bias)))
         return TT_NONE;
+    const tt_value operands[] = {in, o->add_residual ? o->residual : TT_NONE,
+                                 o->add_per_image ? o->per_image_bias : TT_NONE};
     tt_matrix_request request = {.names = &o->name,
                                  .n_out = &o->n_out,
                                  .n_parts = 1,
                                  .n_in = graph->nodes[in].plane.channels,
                                  .n_taps = 9,
-                                 .has_bias = !o->no_bias};
+                                 .has_bias = !o->no_bias,
+                                 .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
     tt_value out = matrix ? conv_output(graph, in, o) : TT_NONE;
     if (out == TT_NONE || !conv_operands_fit(graph, out, o))

@@ -10,6 +10,7 @@
 #include "cl-kernels/linear.h"
 #include "cl-kernels/pack.h"
 #include "graph/graph.h"
+#include "graph/stream-private.h"
 
 typedef enum tt_op_kind {
     TT_OP_PACK,
@@ -74,6 +75,7 @@ struct tt_graph {
     tt_status status; /* first failure of building */
     tt_error error;
     tt_buffer arena;
+    tt_stream *stream; /* NULL: all weights stay on the device */
     tt_recorder *static_list, *step_list;
     bool compiled, static_is_stale;
 };

@@ -24,6 +24,7 @@ void tt_graph_destroy(tt_graph *graph)
 {
     if (!graph)
         return;
+    tt_stream_destroy(graph->stream);
     tt_recorder_destroy(graph->static_list);
     tt_recorder_destroy(graph->step_list);
     for (size_t i = 0; i < graph->n_ios; i++)
@@ -35,6 +36,21 @@ void tt_graph_destroy(tt_graph *graph)
     free(graph);
 }
 
+/* Everything on the device that launches refer to: weights, the ring of those that pass through, activations. */
+static tt_status make_memory(tt_graph *graph, tt_error *err)
+{
+    tt_device *device = graph->kernels.device;
+    size_t n_bytes = 0;
+    char what[96];
+    tt_status status = tt_graph_plan(graph, &n_bytes, err);
+    if (status == TT_OK && graph->store)
+        status = tt_weight_store_pack(graph->store, err);
+    if (status == TT_OK && graph->store)
+        status = tt_stream_create(device, graph->store, graph->name, &graph->stream, err);
+    snprintf(what, sizeof what, "activations of %s", graph->name);
+    return status == TT_OK ? tt_buffer_create(device, n_bytes ? n_bytes : 1, what, &graph->arena, err) : status;
+}
+
 tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
 {
     if (graph->status != TT_OK) {
@@ -42,12 +58,7 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
             *err = graph->error;
         return graph->status;
     }
-    size_t n_bytes = 0;
-    tt_status status = tt_graph_plan(graph, &n_bytes, err);
-    char what[96];
-    snprintf(what, sizeof what, "activations of %s", graph->name);
-    if (status == TT_OK)
-        status = tt_buffer_create(graph->kernels.device, n_bytes ? n_bytes : 1, what, &graph->arena, err);
+    tt_status status = make_memory(graph, err);
     if (status == TT_OK)
         status = tt_recorder_create(graph->kernels.device, &graph->static_list, err);
     if (status == TT_OK)
@@ -60,16 +71,22 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
     return status;
 }
 
+static tt_status replay(tt_graph *graph, bool is_static, tt_error *err)
+{
+    tt_recorder *list = is_static ? graph->static_list : graph->step_list;
+    return graph->stream ? tt_stream_replay(graph->stream, is_static, list, err) : tt_recorder_replay(list, err);
+}
+
 tt_status tt_graph_run(tt_graph *graph, tt_error *err)
 {
     if (!graph->compiled)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s: the graph was not compiled", graph->name);
     tt_status status = TT_OK;
     if (graph->static_is_stale)
-        status = tt_recorder_replay(graph->static_list, err);
+        status = replay(graph, true, err);
     if (status == TT_OK) {
         graph->static_is_stale = false;
-        status = tt_recorder_replay(graph->step_list, err);
+        status = replay(graph, false, err);
     }
     return status;
 }
@@ -142,5 +159,5 @@ size_t tt_graph_launches(const tt_graph *graph)
 
 tt_recorder *tt_graph_recorder(tt_graph *graph)
 {
-    return graph->step_list;
+    return graph->stream ? NULL : graph->step_list;
 }

@@ -99,7 +99,8 @@ tt_plane tt_graph_shape(const tt_graph *graph, tt_value value);
 
 /* ---- life */
 
-/* Plans the arena (greedy by size), allocates it, records all launches. Reports the first failure of building. */
+/* Plans the arena (greedy by size), packs weights, allocates arena and ring, records all launches. Reports the first
+ * failure of building. */
 tt_status tt_graph_compile(tt_graph *graph, tt_error *err);
 
 /* What a graph will need and do, known without a device. */
@@ -125,7 +126,8 @@ tt_status tt_graph_forecast_of(const tt_kernels *kernels, const char *name, tt_w
  * cannot be run afterwards. Reports the first failure of building. */
 tt_status tt_graph_make_forecast(tt_graph *graph, tt_graph_forecast *forecast, tt_error *err);
 
-/* Replays: the static part when a static input changed, then the rest. Enqueues without waiting. */
+/* Replays: the static part when a static input changed, then the rest. Enqueues without waiting, unless the store
+ * streams: then it returns when the last launch is enqueued, most of the run later. */
 tt_status tt_graph_run(tt_graph *graph, tt_error *err);
 
 /* Blocking copies; n is checked against the declared shape. */
@@ -140,7 +142,7 @@ bool tt_graph_output_at(const tt_graph *graph, size_t index, const char **name, 
 size_t tt_graph_arena_bytes(const tt_graph *graph);
 size_t tt_graph_launches(const tt_graph *graph);
 
-/* The step list, for profiles. */
+/* The step list, for profiles; NULL when weights pass through, for then launches mean nothing without their fills. */
 tt_recorder *tt_graph_recorder(tt_graph *graph);
 
 #endif

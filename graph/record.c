@@ -34,23 +34,37 @@ tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt
     return args;
 }
 
-static tt_status record_linear(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+/* The op's matrix in its place: *copy with the slot's memory when it is streamed. */
+static const tt_matrix *matrix_of(const tt_op *op, const tt_buffer *slot, tt_matrix *copy)
 {
+    if (slot->mem == NULL)
+        return op->matrix;
+    *copy = *op->matrix;
+    copy->values.mem = slot->mem;
+    return copy;
+}
+
+static tt_status record_linear(tt_graph *graph, const tt_op *op, const tt_buffer *slot, tt_recorder *list,
+                               tt_error *err)
+{
+    tt_matrix copy;
     tt_plane in2, residual;
     tt_linear_args args = {.in = required(graph, op->in),
                            .in2 = plane_of(graph, op->in2, &in2),
-                           .matrix = op->matrix,
+                           .matrix = matrix_of(op, slot, &copy),
                            .residual = plane_of(graph, op->residual, &residual),
                            .activation = op->activation,
                            .out = required(graph, op->out)};
     return tt_linear_record(&graph->kernels, &args, list, err);
 }
 
-static tt_status record_conv3x3(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+static tt_status record_conv3x3(tt_graph *graph, const tt_op *op, const tt_buffer *slot, tt_recorder *list,
+                                tt_error *err)
 {
+    tt_matrix copy;
     tt_plane per_image, residual;
     tt_conv3x3_args args = {.in = required(graph, op->in),
-                            .matrix = op->matrix,
+                            .matrix = matrix_of(op, slot, &copy),
                             .mode = op->mode,
                             .per_image_bias = plane_of(graph, op->per_image, &per_image),
                             .residual = plane_of(graph, op->residual, &residual),
@@ -121,16 +135,17 @@ static tt_status record_pack(tt_graph *graph, const tt_op *op, tt_recorder *list
                     : tt_unpack_record(&graph->kernels, &args, list, err);
 }
 
-static tt_status record_op(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+/* slot: memory of a streamed matrix, else empty. */
+static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *slot, tt_recorder *list, tt_error *err)
 {
     switch (op->kind) {
     case TT_OP_PACK:
     case TT_OP_UNPACK:
         return record_pack(graph, op, list, err);
     case TT_OP_LINEAR:
-        return record_linear(graph, op, list, err);
+        return record_linear(graph, op, slot, list, err);
     case TT_OP_CONV3X3:
-        return record_conv3x3(graph, op, list, err);
+        return record_conv3x3(graph, op, slot, list, err);
     case TT_OP_GROUP_NORM:
         return record_group_norm(graph, op, list, err);
     case TT_OP_LAYER_NORM:
@@ -145,13 +160,26 @@ static tt_status record_op(tt_graph *graph, const tt_op *op, tt_recorder *list, 
     return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
 }
 
+static tt_status record_into(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_buffer slot = {0};
+    if (!op->matrix || op->matrix->values.mem != NULL)
+        return record_op(graph, op, &slot, list, err);
+    tt_status status =
+        tt_stream_begin_use(graph->stream, op->is_static, op->matrix, tt_recorder_count(list), &slot, err);
+    if (status == TT_OK)
+        status = record_op(graph, op, &slot, list, err);
+    if (status == TT_OK)
+        tt_stream_end_use(graph->stream, op->is_static, tt_recorder_count(list));
+    return status;
+}
+
 tt_status tt_graph_record(tt_graph *graph, tt_error *err)
 {
-    for (size_t i = 0; i < graph->n_ops; i++) {
+    tt_status status = TT_OK;
+    for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++) {
         const tt_op *op = &graph->ops[i];
-        tt_status status = record_op(graph, op, op->is_static ? graph->static_list : graph->step_list, err);
-        if (status != TT_OK)
-            return status;
+        status = record_into(graph, op, op->is_static ? graph->static_list : graph->step_list, err);
     }
-    return TT_OK;
+    return status;
 }

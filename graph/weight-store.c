@@ -1,37 +1,11 @@
-/* weight-store.c - finds, checks, packs and keeps the weights of one component. */
-#include "graph/weight-store.h"
+/* weight-store.c - finds, checks and keeps the weights of one component; residency.c packs the matrices. */
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/text.h"
+#include "graph/weight-store-private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR, TT_ENTRY_TABLE } tt_entry_kind;
-
-/* Entries are allocated one by one: their addresses are handed out. */
-typedef struct tt_entry {
-    char *key;
-    tt_entry_kind kind;
-    union {
-        tt_matrix matrix;
-        tt_vector vector;
-        tt_table table;
-    } as;
-} tt_entry;
-
-struct tt_weight_store {
-    tt_kernels kernels;
-    tt_weights *weights;
-    tt_entry **entries;
-    size_t n_entries, capacity;
-    uint64_t n_bytes;
-    bool is_plan;
-    tt_listed_tensor *listed; /* plans only */
-    size_t n_listed, listed_capacity;
-    uint32_t n_groups;
-};
 
 tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store, tt_error *err)
 {
@@ -40,6 +14,8 @@ tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights,
         return tt_fail_memory(err, "a weight store", sizeof *s);
     s->kernels = *kernels;
     s->weights = weights;
+    s->resident_limit = UINT64_MAX;
+    s->n_slots = 2;
     *store = s;
     return TT_OK;
 }
@@ -53,6 +29,13 @@ tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *wei
     return status;
 }
 
+static void free_entry(tt_entry *entry)
+{
+    free(entry->parts);
+    free(entry->key);
+    free(entry);
+}
+
 static void release_entry(tt_weight_store *store, tt_entry *entry)
 {
     tt_device *device = store->kernels.device;
@@ -62,8 +45,7 @@ static void release_entry(tt_weight_store *store, tt_entry *entry)
         tt_vector_release(device, &entry->as.vector);
     else
         tt_table_release(device, &entry->as.table);
-    free(entry->key);
-    free(entry);
+    free_entry(entry);
 }
 
 void tt_weight_store_destroy(tt_weight_store *store)
@@ -79,9 +61,15 @@ void tt_weight_store_destroy(tt_weight_store *store)
     free(store);
 }
 
+void tt_weight_store_set_limit(tt_weight_store *store, uint64_t resident_bytes, uint32_t n_slots)
+{
+    store->resident_limit = resident_bytes;
+    store->n_slots = n_slots < 2 ? 2 : n_slots;
+}
+
 uint64_t tt_weight_store_bytes(const tt_weight_store *store)
 {
-    return store->n_bytes;
+    return tt_weight_store_sizes(store).resident_bytes;
 }
 
 size_t tt_weight_store_n_tensors(const tt_weight_store *store)
@@ -146,16 +134,10 @@ static tt_entry *new_entry(tt_weight_store *store, tt_entry_kind kind, const cha
     return entry;
 }
 
-static void keep_entry(tt_weight_store *store, tt_entry *entry, size_t n_bytes)
+static void keep_entry(tt_weight_store *store, tt_entry *entry)
 {
+    entry->index = store->n_entries;
     store->entries[store->n_entries++] = entry;
-    store->n_bytes += n_bytes;
-}
-
-static void free_entry(tt_entry *entry)
-{
-    free(entry->key);
-    free(entry);
 }
 
 /* Looks one tensor up by layer name and suffix. */
@@ -232,45 +214,44 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
     return TT_OK;
 }
 
-static void drop_parts(const tt_matrix_request *request, const tt_matrix_part *parts)
+/* Describes the matrix. Plans list its tensors; other stores keep its parts for packing. */
+static tt_status fill_entry(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix_part *parts,
+                            tt_entry *entry, tt_error *err)
 {
-    for (uint32_t i = 0; i < request->n_parts; i++)
-        tt_mapping_drop(parts[i].values, (size_t)tt_dtype_bytes(parts[i].dtype, (uint64_t)request->n_out[i] *
-                                                                                    request->n_in * request->n_taps));
-}
-
-/* Describes or, unless the store is a plan, makes the matrix. */
-static tt_status fill_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix_part *parts,
-                             tt_matrix *matrix, tt_error *err)
-{
-    if (!store->is_plan)
-        return tt_matrix_create(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
-                                request->split, request->geglu, matrix, err);
     tt_status status = tt_matrix_describe(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
-                                          request->split, request->geglu, matrix, err);
-    return status == TT_OK ? list_parts(store, request, err) : status;
+                                          request->split, request->geglu, &entry->as.matrix, err);
+    if (status != TT_OK)
+        return status;
+    if (store->is_plan)
+        return list_parts(store, request, err);
+    size_t n_bytes = request->n_parts * sizeof *parts;
+    entry->parts = malloc(n_bytes);
+    if (!entry->parts)
+        return tt_fail_memory(err, "a weight entry", n_bytes);
+    memcpy(entry->parts, parts, n_bytes);
+    entry->n_parts = request->n_parts;
+    return TT_OK;
 }
 
 static tt_status make_matrix(tt_weight_store *store, const char *key, const tt_matrix_request *request,
-                             const tt_matrix **matrix, tt_error *err)
+                             tt_entry **entry, tt_error *err)
 {
     tt_matrix_part parts[TT_MAX_PARTS];
     tt_status status = find_parts(store, request, parts, err);
     if (status != TT_OK)
         return status;
-    tt_entry *entry = new_entry(store, TT_ENTRY_MATRIX, key);
-    if (!entry)
-        return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    status = fill_matrix(store, request, parts, &entry->as.matrix, err);
+    tt_entry *made = new_entry(store, TT_ENTRY_MATRIX, key);
+    if (!made)
+        return tt_fail_memory(err, "a weight entry", sizeof *made);
+    status = fill_entry(store, request, parts, made, err);
     if (status != TT_OK) {
         tt_error_prefix(err, request->names[0]);
-        free_entry(entry);
+        free_entry(made);
         return status;
     }
-    if (!store->is_plan)
-        drop_parts(request, parts);
-    keep_entry(store, entry, entry->as.matrix.values.n_bytes + entry->as.matrix.bias.n_bytes);
-    *matrix = &entry->as.matrix;
+    made->is_static = request->is_static;
+    keep_entry(store, made);
+    *entry = made;
     return TT_OK;
 }
 
@@ -286,10 +267,12 @@ tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request
     tt_status status = tt_text_status(&key, err);
     if (status == TT_OK) {
         tt_entry *entry = find_entry(store, key.bytes);
-        if (entry)
+        if (!entry)
+            status = make_matrix(store, key.bytes, request, &entry, err);
+        if (status == TT_OK) {
+            entry->is_static = entry->is_static && request->is_static;
             *matrix = &entry->as.matrix;
-        else
-            status = make_matrix(store, key.bytes, request, matrix, err);
+        }
     }
     tt_text_free(&key);
     return status;
@@ -321,7 +304,7 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
         free_entry(entry);
         return status;
     }
-    keep_entry(store, entry, entry->as.vector.values.n_bytes);
+    keep_entry(store, entry);
     *vector = &entry->as.vector;
     return TT_OK;
 }
@@ -344,8 +327,12 @@ tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32
     entry = new_entry(store, TT_ENTRY_TABLE, name);
     if (!entry)
         return tt_fail_memory(err, "a weight entry", sizeof *entry);
+    bool is_half = weight.tensor.dtype == TT_F16 || store->kernels.storage == TT_STORAGE_F16;
     if (store->is_plan)
-        entry->as.table = (tt_table){.n_rows = n_rows, .width = width};
+        entry->as.table = (tt_table){.values.n_bytes = (size_t)n_rows * width * (is_half ? 2 : 4),
+                                     .n_rows = n_rows,
+                                     .width = width,
+                                     .is_half = is_half};
     else
         status = tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width,
                                  &entry->as.table, err);
@@ -354,8 +341,8 @@ tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32
         return status;
     }
     if (!store->is_plan)
-        tt_mapping_drop(weight.tensor.data, (size_t)weight.tensor.n_bytes);
-    keep_entry(store, entry, entry->as.table.values.n_bytes);
+        tt_weights_drop_pages(store->weights);
+    keep_entry(store, entry);
     *table = &entry->as.table;
     return TT_OK;
 }

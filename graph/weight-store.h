@@ -1,7 +1,9 @@
-/* weight-store.h - one component's weights on the device, packed on first use and shared by all its graphs.
+/* weight-store.h - one component's weights on the device, packed once and shared by all its graphs.
  *
- * Tensors are asked for by layer name; the store finds NAME.weight and NAME.bias in the component's tt_weights, checks
- * their shapes, packs them, and gives the file's pages back to the system. */
+ * Tensors are asked for by layer name; the store finds NAME.weight and NAME.bias in the component's tt_weights and
+ * checks their shapes. Matrices are only described then: tt_weight_store_pack, called when a graph is compiled, packs
+ * those that stay on the device and gives the file's pages back to the system on the way. With a limit the others stay
+ * in their file and are packed into a graph's ring of buffers each time they are used (graph/stream.c). */
 #ifndef TT_GRAPH_WEIGHT_STORE_H
 #define TT_GRAPH_WEIGHT_STORE_H
 
@@ -19,6 +21,7 @@ typedef struct tt_matrix_request {
     uint32_t n_in, n_taps, split;
     bool geglu;
     bool has_bias;
+    bool is_static; /* not used at every run: the last to stay on the device when there is a limit */
 } tt_matrix_request;
 
 typedef struct tt_weight_store tt_weight_store;
@@ -32,10 +35,29 @@ tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights,
 tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
                                       tt_error *err);
 
+/* Limits a store's device memory before anything is packed: matrices stay on the device while all of them together take
+ * at most resident_bytes (biases, vectors and tables always stay); the others are described only and pass through
+ * n_slots (>= 2, fewer count as 2) buffers, each as large as the largest of them. Matrices that are used at every run
+ * come before static ones and large ones before small ones, so that slots are small. UINT64_MAX: everything stays (the
+ * default). Must be called before the first graph over the store is compiled: what is packed then stays. A plan store
+ * may be given other limits at any time and forecasts for the last one. */
+void tt_weight_store_set_limit(tt_weight_store *store, uint64_t resident_bytes, uint32_t n_slots);
+
+/* Sizes of everything asked for so far; plan stores (with the same limit set) forecast the same numbers. Each compiled
+ * graph over a store that streams has n_slots * slot_bytes of its own beside resident_bytes. */
+typedef struct tt_weight_sizes {
+    uint64_t resident_bytes; /* matrices, biases, vectors, tables on the device */
+    uint64_t streamed_bytes; /* matrices that pass through, as large as they are packed */
+    uint64_t slot_bytes;     /* of one slot, 0 when nothing is streamed */
+    uint32_t n_slots;        /* the limit's, or fewer when fewer matrices are streamed */
+} tt_weight_sizes;
+tt_weight_sizes tt_weight_store_sizes(const tt_weight_store *store);
+
 /* Frees the device memory of everything packed so far; no graph that uses it may run again. */
 void tt_weight_store_destroy(tt_weight_store *store);
 
-/* The pointers stay valid until the store is destroyed. */
+/* The pointers stay valid until the store is destroyed. A matrix has no device memory before tt_weight_store_pack, and
+ * values.mem stays NULL when it is to be streamed. */
 tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix **matrix,
                                  tt_error *err);
 
@@ -45,7 +67,19 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
                                 const tt_table **table, tt_error *err);
 
-/* Device bytes of everything packed so far, or that would have been packed. */
+/* Decides which of the matrices asked for so far stay on the device and packs them; makes all biases. Matrices that
+ * were packed by an earlier call are left as they are. Does nothing for a plan. */
+tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err);
+
+/* Packs a streamed matrix of this store into matrix->values.n_bytes bytes of host memory, 64-byte aligned, and gives
+ * the file's pages back to the system in portions of a few MB. The file must not have become shorter since it was
+ * opened: the system kills a process that reads a mapping beyond the file's end. */
+void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix, void *bytes);
+
+/* Lets the system fetch a streamed matrix from the disk, where it is not in memory; returns at once. */
+void tt_weight_store_prefetch(const tt_matrix *matrix);
+
+/* The resident_bytes of tt_weight_store_sizes. */
 uint64_t tt_weight_store_bytes(const tt_weight_store *store);
 
 /* What a tensor is used as. */

@@ -119,6 +119,12 @@ void tt_tensor_file_close(tt_tensor_file *file)
     free(file);
 }
 
+void tt_tensor_file_drop_pages(const tt_tensor_file *file)
+{
+    if (file->is_mapped)
+        tt_mapping_drop(file->mapping.bytes, file->mapping.n_bytes);
+}
+
 const char *tt_tensor_file_path(const tt_tensor_file *file)
 {
     return file->path;

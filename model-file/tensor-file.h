@@ -18,6 +18,10 @@ tt_status tt_tensor_file_open_memory(const void *bytes, size_t n_bytes, const ch
                                      tt_error *err);
 void tt_tensor_file_close(tt_tensor_file *file);
 
+/* Gives the pages of a mapped file back to the system: they leave the process's memory and are read again when touched.
+ * Nothing happens to a file in memory. */
+void tt_tensor_file_drop_pages(const tt_tensor_file *file);
+
 const char *tt_tensor_file_path(const tt_tensor_file *file);
 bool tt_tensor_file_is_gguf(const tt_tensor_file *file);
 size_t tt_tensor_file_count(const tt_tensor_file *file);

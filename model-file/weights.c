@@ -76,6 +76,12 @@ void tt_weights_destroy(tt_weights *weights)
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
 
+void tt_weights_drop_pages(const tt_weights *weights)
+{
+    for (size_t i = 0; i < weights->n_files; i++)
+        tt_tensor_file_drop_pages(weights->files[i]);
+}
+
 /* Fills *found; found->stored is NULL when the layout or the files do not have the tensor. */
 static void find(const tt_weights *weights, const char *canonical, found_tensor *found)
 {

@@ -38,6 +38,9 @@ tt_status tt_weights_create(tt_tensor_file *const *files, size_t n_files, bool o
                             tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err);
 void tt_weights_destroy(tt_weights *weights);
 
+/* Gives the pages of all files of the source back to the system (tt_tensor_file_drop_pages). */
+void tt_weights_drop_pages(const tt_weights *weights);
+
 /* True when the canonical tensor is there. */
 bool tt_weights_has(const tt_weights *weights, const char *canonical);
 

@@ -41,7 +41,7 @@ static bool is_inpaint_unet(const tt_run *run)
 
 static tt_status allocate(tt_run *run, tt_error *err)
 {
-    size_t batch = run->request->condition->batch, n = run->n_latent;
+    size_t batch = run->request->condition->batch ? run->request->condition->batch : 1, n = run->n_latent;
     run->noise = malloc(n * sizeof(float));
     run->step_noise = malloc(n * sizeof(float));
     run->image_latent = calloc(n, sizeof(float));
@@ -140,6 +140,47 @@ static tt_status start(tt_run *run, float *latent, tt_error *err)
     return TT_OK;
 }
 
+/* What a resume file keeps of this run: the latent, and for blending and nine-channel models their pictures. */
+static tt_resume_parts parts_of(tt_run *run, float *latent)
+{
+    const tt_denoise_request *r = run->request;
+    bool blends = r->mask && !is_inpaint_unet(run);
+    return (tt_resume_parts){.scheduler = run->scheduler,
+                             .channels = run->latent_channels,
+                             .height = r->height,
+                             .width = r->width,
+                             .latent = latent,
+                             .noise = blends ? run->noise : NULL,
+                             .image_latent = blends ? run->image_latent : NULL,
+                             .masked_latent = is_inpaint_unet(run) ? run->masked_latent : NULL,
+                             .mask = r->mask ? run->mask : NULL};
+}
+
+static tt_status save(tt_run *run, float *latent, uint32_t n_done, tt_error *err)
+{
+    tt_resume_parts parts = parts_of(run, latent);
+    return tt_resume_save(run->request->resume, &parts, n_done, err);
+}
+
+/* Makes the start latent, or takes the state of a run that was stopped; *first is the call to go on with. */
+static tt_status begin(tt_run *run, float *latent, uint32_t *first, tt_error *err)
+{
+    const tt_denoise_request *r = run->request;
+    tt_resume_parts parts = parts_of(run, latent);
+    bool is_loaded = false;
+    tt_status status = tt_resume_load(r->resume, &parts, &is_loaded, first, err);
+    if (status != TT_OK)
+        return status;
+    if (is_loaded && r->image && r->encoded)
+        r->encoded(r->step_user);
+    if (is_loaded)
+        return TT_OK;
+    status = start(run, latent, err);
+    if (status == TT_OK && r->image)
+        tt_vae_release_graph(run->model->vae);
+    return status == TT_OK ? save(run, latent, 0, err) : status;
+}
+
 /* The UNet's input: the scaled latent (and mask, masked latent) once for every condition. */
 static void fill_input(tt_run *run, uint32_t call, const float *latent)
 {
@@ -196,6 +237,8 @@ static tt_status one_call(tt_run *run, uint32_t call, uint32_t n_calls, float *l
     status = tt_scheduler_step(run->scheduler, call, run->output, run->step_noise, latent, err);
     if (status == TT_OK)
         blend(run, call, n_calls, latent);
+    if (status == TT_OK)
+        status = save(run, latent, call + 1, err);
     if (status == TT_OK && r->step && !r->step(r->step_user, call, n_calls, latent))
         atomic_store(&run->model->cancelled, true);
     return status;
@@ -208,17 +251,17 @@ static tt_status check_cancelled(tt_model *model, uint32_t call, uint32_t n_call
     return tt_fail(err, TT_ERROR_CANCELLED, "cancelled after %u of %u steps", call, n_calls);
 }
 
-static tt_status loop(tt_run *run, float *latent, double *timesteps, uint32_t *made, tt_error *err)
+static tt_status loop(tt_run *run, uint32_t first, float *latent, double *timesteps, uint32_t *made, tt_error *err)
 {
     uint32_t n_calls = tt_scheduler_n_calls(run->scheduler);
     tt_status status = TT_OK;
-    for (uint32_t call = 0; call < n_calls && status == TT_OK; call++) {
+    for (uint32_t call = first; call < n_calls && status == TT_OK; call++) {
         if (timesteps)
             timesteps[call] = tt_scheduler_timestep(run->scheduler, call);
         status = check_cancelled(run->model, call, n_calls, err);
         if (status == TT_OK)
             status = one_call(run, call, n_calls, latent, err);
-        *made = call + 1;
+        *made = call + 1 - first;
     }
     return status == TT_OK ? check_cancelled(run->model, n_calls, n_calls, err) : status;
 }
@@ -244,17 +287,28 @@ static tt_status check_request(const tt_model *model, const tt_denoise_request *
     return TT_OK;
 }
 
-tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *latent, double *timesteps,
-                     uint32_t *n_calls, tt_error *err)
+/* The UNet's graph and its conditions. */
+static tt_status prepare_unet(tt_run *run, tt_error *err)
 {
-    const tt_condition *c = request->condition;
-    tt_run run = {.model = model, .request = request, .latent_channels = model->unet_config.out_channels};
+    const tt_condition *c = run->request->condition;
+    tt_model *model = run->model;
     tt_unet_shape shape = {
-        .batch = c->batch, .height = request->height, .width = request->width, .n_tokens = c->n_tokens};
+        .batch = c->batch, .height = run->request->height, .width = run->request->width, .n_tokens = c->n_tokens};
     tt_unet_condition condition = {.context = c->context,
                                    .text_embeds = c->text_embeds,
                                    .time_ids = c->time_ids,
                                    .timestep_cond = c->timestep_cond};
+    tt_status status = tt_model_need_unet(model, err);
+    if (status == TT_OK)
+        status = tt_unet_prepare(model->unet, &shape, err);
+    return status == TT_OK ? tt_unet_set_condition(model->unet, &condition, err) : status;
+}
+
+tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *latent, double *timesteps,
+                     uint32_t *n_calls, tt_error *err)
+{
+    tt_run run = {.model = model, .request = request, .latent_channels = model->unet_config.out_channels};
+    uint32_t first = 0;
     *n_calls = 0;
     run.n_positions = (size_t)request->height * request->width;
     run.n_latent = run.n_positions * run.latent_channels;
@@ -265,17 +319,11 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     if (status == TT_OK)
         status = allocate(&run, err);
     if (status == TT_OK)
-        status = start(&run, latent, err);
-    if (status == TT_OK && request->image)
-        tt_vae_release_graph(model->vae);
+        status = begin(&run, latent, &first, err);
+    if (status == TT_OK && first < tt_scheduler_n_calls(run.scheduler))
+        status = prepare_unet(&run, err);
     if (status == TT_OK)
-        status = tt_model_need_unet(model, err);
-    if (status == TT_OK)
-        status = tt_unet_prepare(model->unet, &shape, err);
-    if (status == TT_OK)
-        status = tt_unet_set_condition(model->unet, &condition, err);
-    if (status == TT_OK)
-        status = loop(&run, latent, timesteps, n_calls, err);
+        status = loop(&run, first, latent, timesteps, n_calls, err);
     if (status == TT_OK)
         status = check_finite(latent, run.n_latent, "denoised latent", model, err);
     free_run(&run);

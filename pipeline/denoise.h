@@ -3,6 +3,7 @@
 #define TT_PIPELINE_DENOISE_H
 
 #include "pipeline/condition.h"
+#include "pipeline/resume.h"
 
 /* Gives the next n standard normals, in the order in which diffusers' pipelines draw them. */
 typedef tt_status (*tt_draw_fn)(void *user, float *out, size_t n, tt_error *err);
@@ -23,10 +24,12 @@ typedef struct tt_denoise_request {
     tt_step_fn step; /* may be NULL */
     void *step_user;
     void (*encoded)(void *user); /* told when the VAE encoder is done; may be NULL */
+    tt_resume *resume;           /* keeps the state; NULL: nothing does */
 } tt_denoise_request;
 
 /* Runs the loop; latent [latent_channels][height][width] receives the result (scaled as the UNet sees it). timesteps
- * (NULL or room for all calls, at most 4 * n_steps + 16) and *n_calls tell the calls made. */
+ * (NULL or room for all calls, at most 4 * n_steps + 16) and *n_calls tell the calls made; a resumed run makes, and
+ * tells, those that were left. */
 tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *latent, double *timesteps,
                      uint32_t *n_calls, tt_error *err);
 

@@ -20,6 +20,8 @@ typedef struct tt_job {
     const tt_generate_params *params;
     tt_rng_state rng;
     uint32_t image;
+    tt_resume *resume;
+    uint32_t first_call; /* of the image, when it is a resumed one */
     double started_ms, step_started_ms, encode_ms;
     tt_image preview;
     uint32_t latent_height, latent_width;
@@ -89,6 +91,8 @@ static tt_status check_params(const tt_model *model, const tt_generate_params *p
         return tt_fail(err, TT_ERROR_ARGUMENT, "no prompt was given");
     if (p->n_steps == 0 || p->n_steps > 1000)
         return tt_fail(err, TT_ERROR_ARGUMENT, "%u steps are out of range: 1 to 1000; 20 is usual", p->n_steps);
+    if (p->first_image > 1000000000)
+        return tt_fail(err, TT_ERROR_ARGUMENT, "the first image %u is out of range: 0 to 1000000000", p->first_image);
     if (p->n_images == 0 || p->n_images > 10000)
         return tt_fail(err, TT_ERROR_ARGUMENT, "%u images are out of range: 1 to 10000", p->n_images);
     if (!(p->cfg_scale >= 0.0f && p->cfg_scale <= 1000.0f))
@@ -124,6 +128,7 @@ static bool report(tt_job *job, tt_phase phase, uint32_t step, uint32_t n_steps,
                             .n_images = job->params->n_images,
                             .step = step,
                             .n_steps = n_steps,
+                            .first_step = job->first_call,
                             .phase_ms = now_ms() - job->started_ms,
                             .step_ms = step_ms,
                             .preview = preview};
@@ -299,9 +304,11 @@ static tt_status make_image(tt_model *model, const tt_generate_params *p, tt_job
                                   .draw_user = job,
                                   .step = step_done,
                                   .step_user = job,
-                                  .encoded = encoder_done};
+                                  .encoded = encoder_done,
+                                  .resume = job->resume};
     uint32_t n_calls = 0;
-    tt_rng_init(&job->rng, p->rng, (uint64_t)stats->seed + job->image);
+    tt_rng_init(&job->rng, p->rng, (uint64_t)stats->seed + p->first_image + job->image);
+    tt_resume_begin(job->resume, p->first_image + job->image, &job->rng);
     tt_status status = begin_phase(job, p->init_image ? TT_PHASE_ENCODE : TT_PHASE_DENOISE, err);
     double begun = now_ms();
     if (status == TT_OK)
@@ -339,18 +346,24 @@ static tt_status run_request(tt_model *model, const tt_generate_params *p, tt_jo
                              tt_image *images, tt_generate_stats *stats, tt_error *err)
 {
     tt_status status = choose_scheduler(model, p, data, err);
+    if (status == TT_OK && p->resume_path)
+        status = tt_resume_open(model, p, data->scheduler_used, &stats->seed, &job->resume, err);
     if (status == TT_OK)
         status = allocate(model, p, job, data, err);
     double begun = now_ms();
-    if (status == TT_OK)
+    job->first_call = tt_resume_first_call(job->resume, p->first_image);
+    if (status == TT_OK && tt_resume_needs_unet(job->resume, p))
         status = encode_prompt(model, p, job, data, err);
     stats->text_ms = now_ms() - begun;
     begun = now_ms();
     if (status == TT_OK && p->preview)
         status = tt_preview_fit(model, err);
     stats->load_ms = now_ms() - begun;
-    for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++)
+    for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++) {
+        job->first_call = tt_resume_first_call(job->resume, p->first_image + job->image);
+        stats->first_call = job->first_call ? job->first_call : stats->first_call;
         status = make_image(model, p, job, data, &images[job->image], stats, err);
+    }
     return status;
 }
 
@@ -373,6 +386,8 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     double begun = now_ms();
     status = run_request(model, params, &job, &data, images, s, err);
     s->total_ms = now_ms() - begun;
+    s->resume_ms = tt_resume_write_ms(job.resume);
+    tt_resume_close(job.resume);
     if (model->context->device)
         s->device_bytes = tt_device_peak_bytes(model->context->device);
     free(job.preview.pixels);

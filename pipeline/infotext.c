@@ -70,7 +70,7 @@ size_t tt_generate_infotext(tt_model *model, const tt_generate_params *params, c
 {
     tt_text built = {0};
     int64_t first = stats ? stats->seed : params->seed;
-    write_infotext(&built, model, params, (int64_t)((uint64_t)first + index), with_prompt);
+    write_infotext(&built, model, params, (int64_t)((uint64_t)first + params->first_image + index), with_prompt);
     size_t needed = built.failed ? 0 : built.n_bytes;
     if (n_bytes > 0)
         snprintf(text, n_bytes, "%s", built.failed || !built.bytes ? "" : built.bytes);

@@ -150,13 +150,21 @@ void tt_cancel(tt_model *model)
     atomic_store(&model->cancelled, true);
 }
 
-const char *tt_model_hash(tt_model *model)
+const char *tt_model_file_digest(tt_model *model)
 {
     char hex[65];
     if (!model->hash_known && !tt_path_is_folder(tt_model_files_path(model->files)) &&
-        tt_sha256_file_hex(tt_model_files_path(model->files), hex, NULL) == TT_OK)
+        tt_sha256_file_hex(tt_model_files_path(model->files), hex, NULL) == TT_OK) {
+        snprintf(model->file_digest, sizeof model->file_digest, "%s", hex);
         snprintf(model->hash, sizeof model->hash, "%.10s", hex);
+    }
     model->hash_known = true;
+    return model->file_digest;
+}
+
+const char *tt_model_hash(tt_model *model)
+{
+    (void)tt_model_file_digest(model);
     return model->hash;
 }
 

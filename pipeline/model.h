@@ -31,7 +31,7 @@ struct tt_model {
     tt_model_files *vae_files, *encoder_files; /* of a VAE given apart; encoder_files only for TAESD pairs */
     char *vocabulary_path;
     char name[128];
-    char hash[16]; /* made when first asked for */
+    char hash[16], file_digest[65]; /* made when first asked for */
     bool hash_known;
     tt_family_kind family;
     tt_precision wanted_precision;
@@ -100,5 +100,8 @@ const tt_weights *tt_model_main_weights(const tt_model *model);
 
 /* First 10 hex digits of the file's SHA-256; "" for folders. */
 const char *tt_model_hash(tt_model *model);
+
+/* All 64 digits of it; "" for folders and where the file cannot be read. */
+const char *tt_model_file_digest(tt_model *model);
 
 #endif

@@ -1,6 +1,9 @@
 /* config.c - reading diffusers' scheduler_config.json. */
 #include "scheduler/config.h"
 
+#include "base/sha256.h"
+#include "base/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,6 +434,22 @@ tt_status tt_scheduler_config_parse(const char *json, size_t n_bytes, tt_schedul
         return status;
     status = tt_scheduler_config_from_object(fields, config, err);
     json_decref(fields);
+    return status;
+}
+
+/* The prediction can be set apart from the fields. */
+tt_status tt_scheduler_config_digest(const tt_scheduler_config *config, char hex[65], tt_error *err)
+{
+    char *text = json_dumps(config->fields, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    if (text == NULL)
+        return tt_fail_memory(err, "the scheduler config", 0);
+    tt_text all = {0};
+    tt_text_format(&all, "%s %d", text, (int)config->prediction);
+    free(text);
+    tt_status status = tt_text_status(&all, err);
+    if (status == TT_OK)
+        status = tt_sha256_hex(all.bytes, all.n_bytes, hex, err);
+    tt_text_free(&all);
     return status;
 }
 

@@ -66,6 +66,11 @@ const char *tt_scheduler_config_schedule_name(const tt_scheduler_config *config)
 /* diffusers class name, e.g. "EulerDiscreteScheduler"; static storage. */
 const char *tt_scheduler_config_class(const tt_scheduler_config *config);
 tt_prediction tt_scheduler_config_prediction(const tt_scheduler_config *config);
+
+/* SHA-256 of the config's fields, whatever their order in the text: equal for configs that were given alike. 64 hex
+ * digits and a terminator. */
+tt_status tt_scheduler_config_digest(const tt_scheduler_config *config, char hex[65], tt_error *err);
+
 void tt_scheduler_config_set_prediction(tt_scheduler_config *config, tt_prediction prediction);
 
 typedef struct tt_scheduler tt_scheduler;
@@ -100,5 +105,22 @@ tt_status tt_scheduler_step(tt_scheduler *scheduler, uint32_t call, const float 
 /* out = original noised to the level of call i (img2img start, inpaint blending). */
 void tt_scheduler_add_noise(const tt_scheduler *scheduler, uint32_t call, const float *original, const float *noise,
                             float *out);
+
+/* ---- scheduler-state.c: a run that is stopped and goes on elsewhere ---- */
+
+enum { TT_SCHEDULER_COUNTERS = 3 };
+
+/* Number of samples that the state holds: it is this times n_sample floats. The product fits: the scheduler itself
+ * holds as many. */
+uint32_t tt_scheduler_state_samples(const tt_scheduler *scheduler);
+
+/* Writes the state after the calls made so far to values[samples][n_sample] and counters. */
+void tt_scheduler_save(const tt_scheduler *scheduler, float *values, uint32_t counters[TT_SCHEDULER_COUNTERS]);
+
+/* Takes a saved state: a scheduler made with the same arguments goes on after the calls that were made, and every later
+ * sample has the bits that it would have had. Counters that cannot be (from a damaged or hostile file) fail with
+ * TT_ERROR_FORMAT and change nothing. */
+tt_status tt_scheduler_restore(tt_scheduler *scheduler, const float *values,
+                               const uint32_t counters[TT_SCHEDULER_COUNTERS], tt_error *err);
 
 #endif

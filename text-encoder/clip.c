@@ -11,6 +11,8 @@ struct tt_clip {
     tt_kernels kernels;
     tt_clip_config config;
     tt_weights *weights;
+    uint64_t resident_bytes; /* limit of the store */
+    uint32_t n_slots;
     tt_weight_store *store;
     tt_graph *graph;
     uint32_t batch, n_tokens, clip_skip; /* of graph */
@@ -25,6 +27,8 @@ tt_status tt_clip_create(const tt_kernels *kernels, const tt_clip_config *config
     c->kernels = *kernels;
     c->config = *config;
     c->weights = weights;
+    c->resident_bytes = UINT64_MAX;
+    c->n_slots = 2;
     *clip = c;
     return TT_OK;
 }
@@ -35,6 +39,15 @@ void tt_clip_release_device(tt_clip *clip)
     clip->graph = NULL;
     tt_weight_store_destroy(clip->store);
     clip->store = NULL;
+}
+
+void tt_clip_set_weight_limit(tt_clip *clip, uint64_t resident_bytes, uint32_t n_slots)
+{
+    if (clip->resident_bytes == resident_bytes && clip->n_slots == n_slots)
+        return;
+    tt_clip_release_device(clip);
+    clip->resident_bytes = resident_bytes;
+    clip->n_slots = n_slots;
 }
 
 void tt_clip_destroy(tt_clip *clip)
@@ -113,6 +126,17 @@ tt_status tt_clip_forecast(const tt_kernels *kernels, const tt_clip_config *conf
     return tt_graph_forecast_of(kernels, "text encoder", weights, build_requested, &request, store, forecast, err);
 }
 
+/* Makes the store when there is none. */
+static tt_status need_store(tt_clip *clip, tt_error *err)
+{
+    if (clip->store)
+        return TT_OK;
+    tt_status status = tt_weight_store_create(&clip->kernels, clip->weights, &clip->store, err);
+    if (status == TT_OK)
+        tt_weight_store_set_limit(clip->store, clip->resident_bytes, clip->n_slots);
+    return status;
+}
+
 /* Builds (or keeps) the graph of a shape. */
 static tt_status prepare(tt_clip *clip, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip, tt_error *err)
 {
@@ -120,9 +144,7 @@ static tt_status prepare(tt_clip *clip, uint32_t batch, uint32_t n_tokens, uint3
         return TT_OK;
     tt_graph_destroy(clip->graph);
     clip->graph = NULL;
-    tt_status status = TT_OK;
-    if (!clip->store)
-        status = tt_weight_store_create(&clip->kernels, clip->weights, &clip->store, err);
+    tt_status status = need_store(clip, err);
     if (status == TT_OK)
         status = tt_graph_create(&clip->kernels, "text encoder", clip->store, &clip->graph, err);
     if (status != TT_OK)

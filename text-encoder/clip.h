@@ -63,6 +63,10 @@ tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint
 tt_status tt_clip_forecast(const tt_kernels *kernels, const tt_clip_config *config, tt_weights *weights, uint32_t batch,
                            uint32_t n_tokens, tt_weight_store **store, tt_graph_forecast *forecast, tt_error *err);
 
+/* Limits the weights on the device from the next encode on, see tt_weight_store_set_limit. A limit other than the one
+ * in force frees weights and graph. */
+void tt_clip_set_weight_limit(tt_clip *clip, uint64_t resident_bytes, uint32_t n_slots);
+
 /* Frees weights and activations on the device; the next encode uploads again. */
 void tt_clip_release_device(tt_clip *clip);
 uint64_t tt_clip_weight_bytes(const tt_clip *clip);

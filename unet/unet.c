@@ -9,7 +9,10 @@
 struct tt_unet {
     tt_kernels kernels;
     tt_unet_config config;
-    tt_weight_store *store;
+    tt_weights *weights;
+    uint64_t resident_bytes; /* limit of the store */
+    uint32_t n_slots;
+    tt_weight_store *store; /* NULL until it is needed */
     tt_graph *graph;
     tt_unet_shape shape; /* of graph */
     float *time;         /* [batch][channels[0]] */
@@ -23,11 +26,9 @@ tt_status tt_unet_create(const tt_kernels *kernels, const tt_unet_config *config
         return tt_fail_memory(err, "a UNet", sizeof *u);
     u->kernels = *kernels;
     u->config = *config;
-    tt_status status = tt_weight_store_create(kernels, weights, &u->store, err);
-    if (status != TT_OK) {
-        free(u);
-        return status;
-    }
+    u->weights = weights;
+    u->resident_bytes = UINT64_MAX;
+    u->n_slots = 2;
     *unet = u;
     return TT_OK;
 }
@@ -40,13 +41,39 @@ void tt_unet_release_graph(tt_unet *unet)
     unet->time = NULL;
 }
 
+void tt_unet_release_device(tt_unet *unet)
+{
+    tt_unet_release_graph(unet);
+    tt_weight_store_destroy(unet->store);
+    unet->store = NULL;
+}
+
 void tt_unet_destroy(tt_unet *unet)
 {
     if (!unet)
         return;
-    tt_unet_release_graph(unet);
-    tt_weight_store_destroy(unet->store);
+    tt_unet_release_device(unet);
     free(unet);
+}
+
+void tt_unet_set_weight_limit(tt_unet *unet, uint64_t resident_bytes, uint32_t n_slots)
+{
+    if (unet->resident_bytes == resident_bytes && unet->n_slots == n_slots)
+        return;
+    tt_unet_release_device(unet);
+    unet->resident_bytes = resident_bytes;
+    unet->n_slots = n_slots;
+}
+
+/* Makes the store when there is none. */
+static tt_status need_store(tt_unet *unet, tt_error *err)
+{
+    if (unet->store)
+        return TT_OK;
+    tt_status status = tt_weight_store_create(&unet->kernels, unet->weights, &unet->store, err);
+    if (status == TT_OK)
+        tt_weight_store_set_limit(unet->store, unet->resident_bytes, unet->n_slots);
+    return status;
 }
 
 static bool same_shape(const tt_unet_shape *a, const tt_unet_shape *b)
@@ -80,7 +107,9 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
     unet->time = calloc((size_t)shape->batch * unet->config.channels[0], sizeof *unet->time);
     if (!unet->time)
         return tt_fail_memory(err, "time embeddings", (size_t)shape->batch * unet->config.channels[0] * sizeof(float));
-    status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
+    status = need_store(unet, err);
+    if (status == TT_OK)
+        status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
     if (status == TT_OK) {
         tt_unet_build(unet->graph, &unet->config, shape);
         status = tt_graph_compile(unet->graph, err);
@@ -197,7 +226,7 @@ tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *conf
 
 uint64_t tt_unet_weight_bytes(const tt_unet *unet)
 {
-    return tt_weight_store_bytes(unet->store);
+    return unet->store ? tt_weight_store_bytes(unet->store) : 0;
 }
 
 size_t tt_unet_arena_bytes(const tt_unet *unet)

@@ -41,8 +41,14 @@ tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timestep
 bool tt_unet_trace_at(const tt_unet *unet, size_t index, const char **name, tt_plane *shape, bool *channels_last);
 tt_status tt_unet_trace_read(tt_unet *unet, const char *name, float *values, size_t n, tt_error *err);
 
-/* Frees the graph's activations (weights stay). */
+/* Limits the weights on the device from the next prepare on, see tt_weight_store_set_limit. A limit other than the one
+ * in force frees weights and graph. */
+void tt_unet_set_weight_limit(tt_unet *unet, uint64_t resident_bytes, uint32_t n_slots);
+
+/* Frees the graph's activations (weights stay); release_device also the weights: the next prepare uploads again and the
+ * condition must be set again. */
 void tt_unet_release_graph(tt_unet *unet);
+void tt_unet_release_device(tt_unet *unet);
 
 /* What a pass of a shape needs and does, and (in *store, see tt_graph_forecast_of) which weights it uses; without a
  * device. */
@@ -50,7 +56,7 @@ tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *conf
                            const tt_unet_shape *shape, tt_weight_store **store, tt_graph_forecast *forecast,
                            tt_error *err);
 
-/* Device bytes of weights and of the current graph's activations; launches of one pass. */
+/* Device bytes of weights that stay there and of the current graph's activations; launches of one pass. */
 uint64_t tt_unet_weight_bytes(const tt_unet *unet);
 size_t tt_unet_arena_bytes(const tt_unet *unet);
 size_t tt_unet_launches(const tt_unet *unet);

@@ -13,6 +13,8 @@ struct tt_vae {
     tt_vae_config config;
     bool tiling;
     tt_weights *decoder_weights, *encoder_weights;
+    uint64_t resident_bytes; /* limit of each store */
+    uint32_t n_slots;
     tt_weight_store *decoder_store, *encoder_store;
     tt_graph *graph; /* of one half and size */
     bool graph_is_decoder;
@@ -30,6 +32,8 @@ tt_status tt_vae_create(const tt_kernels *kernels, const tt_vae_config *config, 
     v->tiling = tiling;
     v->decoder_weights = weights;
     v->encoder_weights = encoder_weights ? encoder_weights : weights;
+    v->resident_bytes = UINT64_MAX;
+    v->n_slots = 2;
     *vae = v;
     return TT_OK;
 }
@@ -47,6 +51,15 @@ void tt_vae_release_device(tt_vae *vae)
     tt_weight_store_destroy(vae->encoder_store);
     vae->decoder_store = NULL;
     vae->encoder_store = NULL;
+}
+
+void tt_vae_set_weight_limit(tt_vae *vae, uint64_t resident_bytes, uint32_t n_slots)
+{
+    if (vae->resident_bytes == resident_bytes && vae->n_slots == n_slots)
+        return;
+    tt_vae_release_device(vae);
+    vae->resident_bytes = resident_bytes;
+    vae->n_slots = n_slots;
 }
 
 void tt_vae_destroy(tt_vae *vae)
@@ -89,19 +102,31 @@ tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config
                                 forecast, err);
 }
 
+/* The weights of one half, made when they are not there. */
+static tt_status need_store(tt_vae *vae, bool is_decoder, tt_weight_store **store, tt_error *err)
+{
+    tt_weight_store **kept = is_decoder ? &vae->decoder_store : &vae->encoder_store;
+    tt_status status = TT_OK;
+    if (!*kept) {
+        status =
+            tt_weight_store_create(&vae->kernels, is_decoder ? vae->decoder_weights : vae->encoder_weights, kept, err);
+        if (status == TT_OK)
+            tt_weight_store_set_limit(*kept, vae->resident_bytes, vae->n_slots);
+    }
+    *store = *kept;
+    return status;
+}
+
 /* Builds (or keeps) the graph of one half for one picture of this input size. */
 static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_error *err)
 {
     if (vae->graph && vae->graph_is_decoder == is_decoder && vae->graph_height == height && vae->graph_width == width)
         return TT_OK;
     tt_vae_release_graph(vae);
-    tt_weight_store **store = is_decoder ? &vae->decoder_store : &vae->encoder_store;
-    tt_status status = TT_OK;
-    if (!*store)
-        status =
-            tt_weight_store_create(&vae->kernels, is_decoder ? vae->decoder_weights : vae->encoder_weights, store, err);
+    tt_weight_store *store = NULL;
+    tt_status status = need_store(vae, is_decoder, &store, err);
     if (status == TT_OK)
-        status = tt_graph_create(&vae->kernels, is_decoder ? "vae decoder" : "vae encoder", *store, &vae->graph, err);
+        status = tt_graph_create(&vae->kernels, is_decoder ? "vae decoder" : "vae encoder", store, &vae->graph, err);
     if (status != TT_OK)
         return status;
     build(vae->graph, &(tt_vae_request){&vae->config, is_decoder, height, width});

@@ -71,6 +71,10 @@ tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config
                           uint32_t height, uint32_t width, tt_weight_store **store, tt_graph_forecast *forecast,
                           tt_error *err);
 
+/* Limits the weights of each half on the device from its next use on, see tt_weight_store_set_limit. A limit other than
+ * the one in force frees weights and graph. */
+void tt_vae_set_weight_limit(tt_vae *vae, uint64_t resident_bytes, uint32_t n_slots);
+
 /* Frees activations; release_device also the weights. */
 void tt_vae_release_graph(tt_vae *vae);
 void tt_vae_release_device(tt_vae *vae);

@@ -246,8 +246,9 @@ typedef struct tt_progress {
     tt_phase phase;
     uint32_t image, n_images;
     uint32_t step, n_steps;
-    double phase_ms; /* time spent in this phase so far */
-    double step_ms;  /* the last step alone */
+    uint32_t first_step; /* evaluations that a resumed image had behind it, else 0; steps are counted from the start */
+    double phase_ms;     /* time spent in this phase so far */
+    double step_ms;      /* the last step alone */
     const tt_image
         *preview; /* small RGB picture while denoising when previews were asked for, else NULL; valid during the call */
 } tt_progress;
@@ -276,6 +277,9 @@ typedef struct tt_generate_params {
     const tt_image *mask;       /* inpaint: grey, white = repaint; needs init_image */
     float strength;             /* img2img: 0..1, the part of the steps that is run */
     bool preview;               /* fill tt_progress.preview each step */
+    uint32_t first_image;       /* number of this call's first image in a batch that several calls make: image i of the
+                                   call uses seed + first_image + i */
+    const char *resume_path;    /* NULL, or the file that keeps the state of the run: see tt_resume_read */
     tt_progress_fn progress;
     void *progress_user;
 } tt_generate_params;
@@ -287,13 +291,32 @@ typedef struct tt_generate_stats {
     double load_ms, text_ms, encode_ms, denoise_ms, decode_ms, total_ms;
     uint32_t n_unet_calls;
     uint64_t device_bytes; /* weights and activations held on the device at the peak */
-    int64_t seed;          /* the first image's seed */
+    int64_t seed;          /* of the batch: image i has seed + i */
+    uint32_t first_call; /* UNet calls that a resumed image had behind it, else 0; n_unet_calls are those of this run */
+    double resume_ms;    /* spent on writing the resume file */
 } tt_generate_stats;
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
  * tt_image_free. On failure or cancel no image is returned. stats may be NULL. */
 TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
                              tt_generate_stats *stats);
+
+/* Where the state in a resume file stands. */
+typedef struct tt_resume_info {
+    int64_t seed;           /* of the batch */
+    uint32_t image;         /* number in the batch of the image being made */
+    uint32_t step, n_steps; /* UNet calls made and in all; equal: only the decoder is left to run */
+} tt_resume_info;
+
+/* Reads a resume file's place.
+ *
+ * With tt_generate_params.resume_path the state of the run is written to that file before the first and after every
+ * UNet call; each write replaces the file at once, so that a kill at any moment leaves a whole one. The same request
+ * with the same file goes on where it stands, and on the same device (driver, precision, version) ends in the same bits
+ * as a run without a break; a negative seed takes the file's. A file of another request is refused. The images of a
+ * call before the one in the file are made anew; a file that stands before first_image is taken for done with. The file
+ * is kept when the call ends, well or not: delete it when the picture is where it should be. */
+TT_API tt_status tt_resume_read(tt_context *context, const char *path, tt_resume_info *info);
 
 /* Asks a running tt_generate or tt_stage_run on this model to stop; safe from any thread. It returns within one step.
  */

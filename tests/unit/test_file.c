@@ -57,6 +57,9 @@ static void test_drop(void **state)
     assert_memory_equal(mapping.bytes, bytes, N);
     tt_mapping_drop(mapping.bytes + 5000, N - 9001);
     tt_mapping_drop(mapping.bytes, 0);
+    tt_mapping_want(mapping.bytes + 5000, N - 9001);
+    tt_mapping_want(mapping.bytes + N - 1, 1);
+    tt_mapping_want(mapping.bytes, 0);
     assert_memory_equal(mapping.bytes, bytes, N);
     tt_file_unmap(&mapping);
     free(bytes);

@@ -11,13 +11,20 @@
 
 #include <cmocka.h>
 
-/* advance: x = x * factor + 1, which depends on the order; spread: every item writes its own id. */
+/* advance: x = x * factor + 1, which depends on the order; dawdle: slow; spread: every item writes its own id. */
 static const char *test_sources(const char *name, size_t *n_bytes)
 {
     static const char text[] =
         "__kernel void advance(__global uint *x, uint factor)\n"
         "{\n"
         "    x[get_global_id(0)] = x[get_global_id(0)] * factor + 1;\n"
+        "}\n"
+        "__kernel void dawdle(__global uint *x)\n"
+        "{\n"
+        "    uint s = x[0] + 5;\n"
+        "    for (uint i = 0; i < 3000000; i++)\n"
+        "        s = (s ^ i) * 2654435761u + (s >> 7);\n"
+        "    x[0] = s;\n"
         "}\n"
         "__kernel void spread(__global uint *x)\n"
         "{\n"
@@ -79,6 +86,94 @@ static void launches_run_in_order_every_time(void **state)
     tt_test_array_read(&array, got);
     for (int i = 0; i < N; i++)
         assert_int_equal(got[i], want);
+    tt_test_array_release(&array);
+}
+
+/* Ranges in turn are the whole list; events order them. */
+static void ranges_are_parts_of_the_list(void **state)
+{
+    (void)state;
+    enum { N_LAUNCHES = 40, N = 8 };
+    static const size_t ends[] = {1, 1, 18, 19, N_LAUNCHES};
+    const tt_cl *cl = tt_device_cl(tt_test_device());
+    tt_test_array array = plain_array(N);
+    uint32_t got[N], want = 0;
+    tt_recorder *recorder = tt_test_recorder();
+    cl_event before = NULL;
+    for (uint32_t i = 0; i < N_LAUNCHES; i++) {
+        add_step(recorder, &array, i % 5 + 2, "step");
+        want = want * (i % 5 + 2) + 1;
+    }
+    for (size_t i = 0, first = 0; i < sizeof(ends) / sizeof(ends[0]); first = ends[i++]) {
+        cl_event done = NULL;
+        bool is_empty = ends[i] == first;
+        tt_test_ok(tt_recorder_replay_range(recorder, first, ends[i], is_empty ? NULL : before, is_empty ? NULL : &done,
+                                            tt_test_error()));
+        if (is_empty)
+            continue;
+        assert_non_null(done);
+        if (before != NULL)
+            assert_int_equal(cl->release_event(before), CL_SUCCESS);
+        before = done;
+    }
+    assert_int_equal(cl->wait_for_events(1, &before), CL_SUCCESS);
+    assert_int_equal(cl->release_event(before), CL_SUCCESS);
+    tt_recorder_destroy(recorder);
+    tt_test_array_read(&array, got);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(got[i], want);
+    tt_test_array_release(&array);
+}
+
+/* A range waits for an event of another queue. */
+static void ranges_wait_for_events(void **state)
+{
+    (void)state;
+    if (tt_test_small())
+        skip();
+    const tt_cl *cl = tt_device_cl(tt_test_device());
+    const size_t one = 1;
+    uint32_t n_loops = 3000000, want = 5, got;
+    cl_int code;
+    cl_event slow;
+    tt_test_array array = plain_array(1);
+    tt_recorder *recorder = tt_test_recorder();
+    for (uint32_t i = 0; i < n_loops; i++)
+        want = (want ^ i) * 2654435761u + (want >> 7);
+    add_step(recorder, &array, 3, "step");
+    cl_kernel kernel = make_kernel("dawdle", &array);
+    cl_command_queue other =
+        cl->create_command_queue(tt_device_context(tt_test_device()), tt_device_id(tt_test_device()), 0, &code);
+    assert_non_null(other);
+    assert_int_equal(cl->enqueue_nd_range_kernel(other, kernel, 1, NULL, &one, NULL, 0, NULL, &slow), CL_SUCCESS);
+    assert_int_equal(cl->flush(other), CL_SUCCESS);
+    tt_test_ok(tt_recorder_replay_range(recorder, 0, 1, slow, NULL, tt_test_error()));
+    tt_test_ok(tt_device_finish(tt_test_device(), tt_test_error()));
+    tt_test_array_read(&array, &got);
+    assert_int_equal(got, want * 3 + 1);
+    (void)cl->release_event(slow);
+    (void)cl->release_kernel(kernel);
+    (void)cl->release_command_queue(other);
+    tt_recorder_destroy(recorder);
+    tt_test_array_release(&array);
+}
+
+static void wrong_ranges_are_refused(void **state)
+{
+    (void)state;
+    tt_test_array array = plain_array(8);
+    tt_recorder *recorder = tt_test_recorder();
+    tt_error err = {""};
+    cl_event done;
+    add_step(recorder, &array, 2, "step");
+    add_step(recorder, &array, 2, "step");
+    assert_int_equal(tt_recorder_replay_range(recorder, 0, 3, NULL, NULL, &err), TT_ERROR_INTERNAL);
+    assert_non_null(strstr(err.text, "launches 0 to 3 of 2"));
+    assert_int_equal(tt_recorder_replay_range(recorder, 2, 1, NULL, NULL, &err), TT_ERROR_INTERNAL);
+    assert_int_equal(tt_recorder_replay_range(recorder, 1, 1, NULL, &done, &err), TT_ERROR_INTERNAL);
+    assert_null(done);
+    tt_test_ok(tt_recorder_replay_range(recorder, 2, 2, NULL, NULL, tt_test_error()));
+    tt_test_run(recorder);
     tt_test_array_release(&array);
 }
 
@@ -205,6 +300,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(launches_run_in_order_every_time),
+        cmocka_unit_test(ranges_are_parts_of_the_list),
+        cmocka_unit_test(ranges_wait_for_events),
+        cmocka_unit_test(wrong_ranges_are_refused),
         cmocka_unit_test(sizes_reach_the_device),
         cmocka_unit_test(wrong_launches_are_refused),
         cmocka_unit_test(missing_argument_is_reported_with_the_stem),

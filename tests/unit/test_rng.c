@@ -312,6 +312,57 @@ static void test_nothing_asked(void **state)
     assert_false(rng.has_cached_normal);
 }
 
+/* A generator that was saved between any two calls goes on with the same bits; small calls leave a cached normal. */
+static void test_save_and_restore(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {64, 3, 40, 1, 700, 5, 16, 1};
+    enum { N_CALLS = sizeof sizes / sizeof *sizes };
+    for (int kind = 0; kind < 2; kind++)
+        for (size_t stop = 0; stop <= N_CALLS; stop++) {
+            tt_rng_state whole, other;
+            uint32_t words[TT_RNG_WORDS];
+            float a[700], b[700];
+            tt_rng_init(&whole, (tt_rng)kind, 0x123456789abcdefu);
+            tt_rng_init(&other, (tt_rng)!kind, 5);
+            for (size_t i = 0; i < stop; i++)
+                tt_rng_normal(&whole, a, sizes[i]);
+            tt_rng_save(&whole, words);
+            assert_int_equal(tt_rng_restore(&other, words, NULL), TT_OK);
+            for (size_t i = stop; i < N_CALLS; i++) {
+                tt_rng_normal(&whole, a, sizes[i]);
+                tt_rng_normal(&other, b, sizes[i]);
+                assert_memory_equal(a, b, sizes[i] * sizeof *a);
+            }
+            tt_rng_normal(&whole, a, 700); /* and beyond MT19937's next refill */
+            tt_rng_normal(&other, b, 700);
+            assert_memory_equal(a, b, sizeof a);
+        }
+}
+
+/* Words that no generator has are refused and leave the state as it was. */
+static void test_restore_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t word;
+        uint32_t value;
+    } bad[] = {{0, 2}, {0, UINT32_MAX}, {3, 625}, {3, UINT32_MAX}, {5, 2}, {7, 0x7ff00000u}, {7, 0xfff80000u}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        tt_rng_state rng, before;
+        uint32_t words[TT_RNG_WORDS];
+        tt_error err = {0};
+        tt_rng_init(&rng, TT_RNG_CPU, 3);
+        tt_rng_save(&rng, words);
+        before = rng;
+        words[bad[i].word] = bad[i].value;
+        assert_int_equal(tt_rng_restore(&rng, words, &err), TT_ERROR_FORMAT);
+        assert_non_null(strstr(err.text, "random generator"));
+        assert_memory_equal(rng.mt, before.mt, sizeof rng.mt);
+        assert_int_equal(rng.mt_index, before.mt_index);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +374,8 @@ int main(void)
         cmocka_unit_test(test_cuda_counters),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_nothing_asked),
+        cmocka_unit_test(test_save_and_restore),
+        cmocka_unit_test(test_restore_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,9 @@
 /* test_weight_store.c - packed weights: shared by name, checked against the file, refused with a sentence. */
 #include "graph/graph.h"
 #include "graph/layer-name.h"
+#include "model-file/safetensors.h"
 #include "tests/support/hostile-safetensors.h"
+#include "tests/support/temp-folder.h"
 #include "tests/support/test-device.h"
 
 #include <setjmp.h>
@@ -11,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +204,84 @@ static void test_odd_requests(void **state)
     finish(&b);
 }
 
+/* File pages in the process's memory, 0 where the system does not say. */
+static size_t file_pages(void)
+{
+    unsigned long size = 0, resident = 0, shared = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
+        return 0;
+    int n = fscanf(file, "%lu %lu %lu", &size, &resident, &shared);
+    (void)fclose(file);
+    return n == 3 ? shared : 0;
+}
+
+/* Writes a file of one matrix [n_out, n_in], values 0, 1, 2, ... modulo a prime. */
+static void write_matrix(const char *path, uint32_t n_out, uint32_t n_in)
+{
+    size_t n = (size_t)n_out * n_in;
+    float *values = malloc(n * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(i % 8191);
+    tt_tensor tensor = {.name = "big.weight", .dtype = TT_F32, .n_dims = 2, .data = values, .n_bytes = n * 4};
+    tensor.dims[0] = n_out;
+    tensor.dims[1] = n_in;
+    tt_test_ok(tt_safetensors_write(path, &tensor, 1, NULL, 0, tt_test_error()));
+    free(values);
+}
+
+/* Filling a slot from a mapped file, again and again, gives the same bytes and leaves no pages of the file behind. */
+static void test_fill_gives_pages_back(void **state)
+{
+    (void)state;
+    enum { N_OUT = 4096, N_IN = 1536 }; /* 24 MB */
+    const char *name = "big";
+    const uint32_t n_out = N_OUT;
+    char path[TT_TEMP_PATH];
+    temp_folder folder;
+    tt_tensor_file *file;
+    tt_weights *weights;
+    tt_weight_store *store;
+    const tt_matrix *matrix;
+    temp_folder_make(&folder);
+    write_matrix(temp_folder_path(&folder, "big.safetensors", path), N_OUT, N_IN);
+    tt_test_ok(tt_tensor_file_open(path, &file, tt_test_error()));
+    tt_test_ok(tt_weights_create(&file, 1, false, "", NULL, NULL, &weights, tt_test_error()));
+    tt_test_ok(tt_weight_store_create(&tt_test_forms()[0], weights, &store, tt_test_error()));
+    tt_weight_store_set_limit(store, 0, 2);
+    tt_matrix_request request = {.names = &name, .n_out = &n_out, .n_parts = 1, .n_in = N_IN, .n_taps = 1};
+    tt_test_ok(tt_weight_store_matrix(store, &request, &matrix, tt_test_error()));
+    tt_test_ok(tt_weight_store_pack(store, tt_test_error()));
+    assert_null(matrix->values.mem);
+    assert_non_null(matrix->bias.mem);
+    size_t n_bytes = matrix->values.n_bytes, before = file_pages();
+    assert_int_equal(n_bytes, (size_t)N_OUT * N_IN * 4);
+    uint8_t *once = aligned_alloc(64, n_bytes), *twice = aligned_alloc(64, n_bytes);
+    assert_non_null(once);
+    assert_non_null(twice);
+    tt_weight_store_prefetch(matrix);
+    tt_weight_store_fill(store, matrix, once);
+    tt_weight_store_fill(store, matrix, twice);
+    assert_memory_equal(once, twice, n_bytes);
+    for (size_t output = 0; output < N_OUT; output += 31) /* [panel][input][32] */
+        for (size_t input = 0; input < N_IN; input += 97) {
+            float got;
+            memcpy(&got, once + ((output / 32 * N_IN + input) * 32 + output % 32) * sizeof got, sizeof got);
+            assert_true(got == (float)((output * N_IN + input) % 8191));
+        }
+    if (before == 0)
+        print_message("skipped: the system does not tell how many file pages are in memory\n");
+    else
+        assert_in_range(file_pages(), 0, before + (4u << 20) / 4096);
+    free(once);
+    free(twice);
+    tt_weight_store_destroy(store);
+    tt_weights_destroy(weights);
+    tt_tensor_file_close(file);
+    temp_folder_remove(&folder);
+}
+
 static void test_layer_names(void **state)
 {
     (void)state;
@@ -217,8 +298,12 @@ static void test_layer_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sharing),      cmocka_unit_test(test_two_graphs),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_odd_requests), cmocka_unit_test(test_layer_names),
+        cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_two_graphs),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_odd_requests),
+        cmocka_unit_test(test_fill_gives_pages_back),
+        cmocka_unit_test(test_layer_names),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -1,4 +1,4 @@
-/* mapping-drop.c - gives pages of a file mapping back; alone in a file because madvise is not POSIX. */
+/* mapping-advice.c - which pages of a file mapping are wanted; alone in a file because madvise is not POSIX. */
 #define _DEFAULT_SOURCE
 #include "base/file.h"
 
@@ -16,4 +16,13 @@ void tt_mapping_drop(const void *bytes, size_t n_bytes)
     uintptr_t end = ((uintptr_t)bytes + n_bytes) / size * size;
     if (begin < end)
         (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+void tt_mapping_want(const void *bytes, size_t n_bytes)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    if (page <= 0 || n_bytes == 0)
+        return;
+    uintptr_t begin = (uintptr_t)bytes / (uintptr_t)page * (uintptr_t)page;
+    (void)madvise((void *)begin, (uintptr_t)bytes + n_bytes - begin, MADV_WILLNEED);
 }

@@ -52,8 +52,7 @@ static bool read_bytes(const char *text, uint64_t *n_bytes)
     static const struct {
         const char *name;
         double bytes;
-    } units[] = {{"B", 1},         {"KB", 1e3},       {"MB", 1e6},       {"GB", 1e9},
-                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    } units[] = {{"B", 1}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
     char number[32];
     size_t n = strspn(text, "0123456789.");
     double value;

@@ -66,9 +66,8 @@ static void print_types(const tt_quantize_report *r)
 {
     for (uint32_t i = 0; i < r->n_types; i++) {
         const tt_quantize_type_report *t = &r->types[i];
-        (void)printf("  %-5s %5llu tensors  %10.1f MB  %5.2f bits a weight", t->type,
-                     (unsigned long long)t->n_tensors, (double)t->n_bytes * 1e-6,
-                     t->n_values ? 8.0 * (double)t->n_bytes / (double)t->n_values : 0.0);
+        (void)printf("  %-5s %5llu tensors  %10.1f MB  %5.2f bits a weight", t->type, (unsigned long long)t->n_tensors,
+                     (double)t->n_bytes * 1e-6, t->n_values ? 8.0 * (double)t->n_bytes / (double)t->n_values : 0.0);
         if (t->error > 0.0)
             (void)printf("  error %.2e (%.1f dB)", t->error, -10.0 * log10(t->error));
         if (t->plain > 0.0)
@@ -100,9 +99,10 @@ static void print_report(const char *output, const tt_quantize_report *r)
     print_layers(r);
     print_types(r);
     if (r->n_prunable > 0)
-        (void)printf("pruned        %.1f%% of the pruned layers' weights are 0; zlib makes the file %.0f%% of its size; "
-                     "it runs no faster\n",
-                     100.0 * (double)r->n_pruned / (double)r->n_prunable, 100.0 * r->compressed_share);
+        (void)printf(
+            "pruned        %.1f%% of the pruned layers' weights are 0; zlib makes the file %.0f%% of its size; "
+            "it runs no faster\n",
+            100.0 * (double)r->n_pruned / (double)r->n_prunable, 100.0 * r->compressed_share);
     (void)printf("wrote         ");
     cli_print_plain(stdout, output);
     (void)printf("  %.1f MB from %.1f MB, %.1f s\n", (double)r->bytes_out * 1e-6, (double)r->bytes_in * 1e-6,
@@ -111,9 +111,10 @@ static void print_report(const char *output, const tt_quantize_report *r)
 
 static void print_json(const tt_quantize_report *r)
 {
-    (void)printf("{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
-                 (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error,
-                 (unsigned long long)r->n_pruned, (unsigned long long)r->n_prunable);
+    (void)printf(
+        "{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
+        (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error, (unsigned long long)r->n_pruned,
+        (unsigned long long)r->n_prunable);
     (void)printf("\"compressed_share\": %.4g, \"predicted_db\": %.4g, \"measured_db\": %.4g, ", r->compressed_share,
                  r->predicted_db, r->measured_db);
     (void)printf("\"calibrate_ms\": %.0f, \"measure_ms\": %.0f, \"write_ms\": %.0f, \"types\": [", r->calibrate_ms,
@@ -136,8 +137,8 @@ static cli_exit read_budget(const char *text, tt_quantize_params *p)
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"", 1.0},     {"B", 1.0},     {"kB", 1e3},      {"MB", 1e6},         {"GB", 1e9},
-                 {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"M", 1e6},          {"G", 1e9}};
+    } units[] = {{"", 1.0},     {"B", 1.0},       {"kB", 1e3},      {"MB", 1e6}, {"GB", 1e9},
+                 {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"M", 1e6},  {"G", 1e9}};
     char *end = NULL;
     double value = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : 0.0;
     if (value > 0.0 && strcasecmp(end, "dB") == 0) {

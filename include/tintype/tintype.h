@@ -291,7 +291,7 @@ TT_API tt_status tt_generate_params_default(tt_model *model, tt_generate_params 
 typedef enum tt_memory_mode {
     TT_MEMORY_RESIDENT = 0,   /* everything stays on the device once it is there (large text encoders leave) */
     TT_MEMORY_SEQUENTIAL = 1, /* one part at a time: text encoder, VAE encoder, UNet, VAE decoder */
-    TT_MEMORY_STREAMED = 2    /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
+    TT_MEMORY_STREAMED = 2 /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
 } tt_memory_mode;
 
 /* The mode's name in lower case: "resident", "sequential", "streamed"; static storage. */
@@ -305,8 +305,8 @@ typedef struct tt_generate_stats {
     int64_t seed;          /* of the batch: image i has seed + i */
     uint32_t first_call; /* UNet calls that a resumed image had behind it, else 0; n_unet_calls are those of this run */
     double resume_ms;    /* spent on writing the resume file */
-    uint64_t peak_bytes;   /* measured: most memory that the process held, and on devices with memory of their own the
-                              device's peak added */
+    uint64_t peak_bytes; /* measured: most memory that the process held, and on devices with memory of their own the
+                            device's peak added */
     uint64_t forecast_bytes; /* the same as it was forecast before the run, see tt_plan */
     tt_memory_mode memory_mode;
 } tt_generate_stats;
@@ -325,14 +325,14 @@ typedef struct tt_plan_part {
 
 /* What a request will take: known before any weight is read. */
 typedef struct tt_plan {
-    bool fits;           /* tt_generate would run it now */
-    tt_memory_mode mode; /* the first that fits; when none does, streamed at its smallest */
-    tt_phase peak_phase; /* the phase with the most memory */
-    uint64_t peak_bytes; /* of process and device together at that phase: the sum of the next four */
-    uint64_t device_bytes;  /* weights, rings and activations on the device at the peak */
-    uint64_t host_bytes;    /* pictures, latents and embeddings in the process at the peak */
-    uint64_t program_bytes; /* allowance for kernel programs and driver objects that are not loaded yet */
-    uint64_t base_bytes;    /* what the process holds now without device buffers: code, driver, tokenizer */
+    bool fits;                /* tt_generate would run it now */
+    tt_memory_mode mode;      /* the first that fits; when none does, streamed at its smallest */
+    tt_phase peak_phase;      /* the phase with the most memory */
+    uint64_t peak_bytes;      /* of process and device together at that phase: the sum of the next four */
+    uint64_t device_bytes;    /* weights, rings and activations on the device at the peak */
+    uint64_t host_bytes;      /* pictures, latents and embeddings in the process at the peak */
+    uint64_t program_bytes;   /* allowance for kernel programs and driver objects that are not loaded yet */
+    uint64_t base_bytes;      /* what the process holds now without device buffers: code, driver, tokenizer */
     uint64_t phase_bytes[4];  /* in all, by tt_phase TEXT to DECODE; 0 when the phase is not run */
     uint64_t budget_bytes;    /* as asked for, 0: none */
     uint64_t available_bytes; /* what the process can hold: what it holds now and what the system has free */
@@ -354,8 +354,8 @@ TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params,
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
  * tt_image_free. On failure or cancel no image is returned. stats may be NULL. A request that does not fit
- * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights are
- * read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
+ * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights
+ * are read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
 TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
                              tt_generate_stats *stats);
 
@@ -388,7 +388,8 @@ TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *pa
 /* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
 TT_API const char *tt_sampler_name(size_t index);
 
-/* ---- quantization: a model made smaller ---------------------------------------------------------------------------- */
+/* ---- quantization: a model made smaller ----------------------------------------------------------------------------
+ */
 
 /* What tt_quantize is doing. */
 typedef enum tt_quantize_phase {
@@ -412,10 +413,10 @@ typedef bool (*tt_quantize_progress_fn)(void *user, const tt_quantize_progress *
 /* One job. Fill with tt_quantize_params_default first. Pointers must stay valid during the call.
  *
  * Types are "f32", "f16", "q8_0", "q6_k", "q5_1", "q5_k", "q5_0", "q4_1", "q4_k", "q4_0", "q3_k", "q2_k", "w8c" (int8
- * with a scale for each output channel) and "w8ca" (and an offset). Where a row of weights has no whole number of blocks
- * the next larger type of smaller blocks is taken, then f16. Norms and biases stay as they are, and so do, unless `pure`
- * is set, the few weights that cost little and matter much: first and last convolutions as f16, time embeddings as
- * q8_0. */
+ * with a scale for each output channel) and "w8ca" (and an offset). Where a row of weights has no whole number of
+ * blocks the next larger type of smaller blocks is taken, then f16. Norms and biases stay as they are, and so do,
+ * unless `pure` is set, the few weights that cost little and matter much: first and last convolutions as f16, time
+ * embeddings as q8_0. */
 typedef struct tt_quantize_params {
     tt_model_params model; /* the input, anything that tt_model_load reads; precision is used for calibration */
     const char *output;    /* the GGUF file to write; never one that is read */
@@ -442,14 +443,14 @@ TT_API void tt_quantize_params_default(tt_quantize_params *params);
 
 enum { TT_QUANTIZE_MAX_TYPES = 16 };
 
-/* What became of the weights of one type. Errors are sums of squares over sums of squares, weighted by activations where
- * those were measured. */
+/* What became of the weights of one type. Errors are sums of squares over sums of squares, weighted by activations
+ * where those were measured. */
 typedef struct tt_quantize_type_report {
     char type[8];
     uint64_t n_tensors, n_values, n_bytes;
     double error; /* as written */
-    double plain; /* what plain rounding would have given over what the fit gave, from a sample of rows; 1: no better, 0:
-                     nothing was sampled */
+    double plain; /* what plain rounding would have given over what the fit gave, from a sample of rows; 1: no better,
+                     0: nothing was sampled */
     double unweighted; /* the same for the fit that does not know the activations */
 } tt_quantize_type_report;
 
@@ -468,9 +469,9 @@ typedef struct tt_quantize_report {
     uint32_t n_types;
     tt_quantize_type_report types[TT_QUANTIZE_MAX_TYPES]; /* largest first */
     double error;                                         /* of all quantized weights */
-    uint64_t n_pruned, n_prunable;                        /* zeros in the written layers that were pruned; their values */
-    double compressed_share; /* pruned: what zlib makes of a sample of the file, of 1; 0: not tried */
-    size_t n_layers;         /* of a budget: most sensitive first */
+    uint64_t n_pruned, n_prunable; /* zeros in the written layers that were pruned; their values */
+    double compressed_share;       /* pruned: what zlib makes of a sample of the file, of 1; 0: not tried */
+    size_t n_layers;               /* of a budget: most sensitive first */
     tt_quantize_layer *layers;
     double predicted_db, measured_db; /* of a budget: PSNR from the table, and of a few small pictures with the weights
                                          as chosen (0 when a table was used) */

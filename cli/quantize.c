@@ -221,7 +221,7 @@ cli_exit cli_quantize(const cli_options *options)
     char *prompts = NULL;
     cli_exit code = check_options(options);
     if (code == CLI_OK && options->prompts != NULL)
-        code = cli_read_text(options->prompts, &prompts);
+        code = cli_read_text(options->prompts, "list of prompts", &prompts);
     if (code == CLI_OK)
         code = run(options, prompts, &session);
     cli_session_end(&session);

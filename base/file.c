@@ -242,6 +242,13 @@ bool tt_path_is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+bool tt_path_same(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 char *tt_path_join(const char *folder, const char *name)
 {
     size_t n_folder = strlen(folder), n_name = strlen(name), n_bytes;

@@ -47,6 +47,9 @@ void tt_new_file_abort(tt_new_file *file);
 bool tt_path_is_folder(const char *path);
 bool tt_path_is_file(const char *path);
 
+/* True when both paths exist and are one file, whatever they are called. */
+bool tt_path_same(const char *a, const char *b);
+
 /* "a" + "/" + "b" as a new string; NULL when memory is out. */
 char *tt_path_join(const char *folder, const char *name);
 

@@ -25,6 +25,16 @@ static const char stage_details[] =
     "  sample      x_init, noise -> timesteps, sigmas, x; the scheduler alone, no device is needed\n"
     "  denoise     noise0, noise1, ..., [image, mask] -> timesteps, latents_steps, latents_final, image_out\n";
 
+static const char quantize_details[] =
+    "\n"
+    "  tintype quantize model.safetensors -o model-q8.gguf --type q8_0\n"
+    "  tintype quantize model.safetensors -o model-q4.gguf --type q4_k --rules 'attn2=q8_0,^vae=f16'\n"
+    "  tintype quantize model.safetensors -o model-q4.gguf --type q4_k --calibrate prompts.txt\n"
+    "  tintype quantize model.safetensors -o model-900.gguf --mixed 900MB\n"
+    "\n"
+    "The input is anything that -m takes elsewhere; the output is one GGUF file that needs nothing beside it. Without\n"
+    "--calibrate and --mixed no device is used. docs/quantize.md has sizes and errors of all types.\n";
+
 static const char plan_details[] =
     "\n"
     "  tintype plan -m model.safetensors -W 768 -H 512 --steps 25\n"
@@ -53,6 +63,8 @@ static const cli_command commands[] = {
      compare_details, cli_compare},
     {"stage", CLI_IN_STAGE, 1, 1, "STAGE", "run one part of the engine on arrays in safetensors files", stage_details,
      cli_stage},
+    {"quantize", CLI_IN_QUANTIZE, 1, 1, "MODEL", "write a model as one smaller GGUF file", quantize_details,
+     cli_quantize},
 };
 
 const cli_command *cli_command_at(size_t index)

@@ -11,10 +11,11 @@ enum {
     CLI_IN_INSPECT = 4,
     CLI_IN_STAGE = 8,
     CLI_IN_SAMPLERS = 16,
+    CLI_IN_QUANTIZE = 32,
     CLI_IN_PLAN = 64,
     CLI_IN_COMPARE = 128,
     CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
-    CLI_IN_ALL = 95 | CLI_IN_COMPARE
+    CLI_IN_ALL = 255
 };
 
 enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
@@ -45,6 +46,11 @@ typedef struct cli_options {
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
+    const char *weight_type, *rules, *budget, *table;
+    double prune;
+    uint32_t fit; /* 0: search, 1: plain */
+    uint32_t n_threads;
+    bool pure;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

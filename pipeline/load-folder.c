@@ -96,9 +96,15 @@ tt_status tt_model_take_vae(tt_model *model, const tt_model_files *files, const 
     return TT_OK;
 }
 
-/* SDXL has two encoders and added embeddings; SD2 a gelu text encoder or linear projections. */
+/* What the file says, if it is one of our own; else SDXL has two encoders or added embeddings, SD2 a gelu text encoder.
+ */
 static tt_family_kind family_of(const tt_model *model)
 {
+    static const char *const names[] = {"sd1", "sd2", "sdxl"};
+    const char *said = tt_model_files_metadata(model->files, "tintype.family");
+    for (int i = 0; said && i < 3; i++)
+        if (strcmp(said, names[i]) == 0)
+            return (tt_family_kind)i;
     if (model->text[1].present || model->unet_config.addition_input_dim > 0)
         return TT_FAMILY_SDXL;
     if (model->text[0].present && model->text[0].config.activation == TT_ACT_GELU)

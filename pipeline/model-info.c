@@ -53,7 +53,6 @@ static uint64_t count_parameters(const tt_model *model)
 
 tt_status tt_model_get_info(tt_model *model, tt_model_info *info)
 {
-    static const char *const families[] = {"sd1", "sd2", "sdxl"};
     tt_context_begin(model->context);
     *info = (tt_model_info){.latent_channels = model->has_vae ? model->vae_config.latent_channels : 4,
                             .vae_factor = model->has_vae ? model->vae_config.factor : 8,
@@ -68,7 +67,7 @@ tt_status tt_model_get_info(tt_model *model, tt_model_info *info)
                             .precision = model->is_half ? TT_PRECISION_F16 : TT_PRECISION_F32};
     count_files(model->files, info);
     snprintf(info->name, sizeof info->name, "%s", model->name);
-    snprintf(info->family, sizeof info->family, "%s", families[model->family]);
+    snprintf(info->family, sizeof info->family, "%s", tt_model_family_name(model));
     snprintf(info->hash, sizeof info->hash, "%s", tt_model_hash(model));
     const tt_weights *main_weights = tt_model_main_weights(model);
     snprintf(info->weights, sizeof info->weights, "%s", main_weights ? tt_weights_type(main_weights) : "");

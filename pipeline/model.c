@@ -169,6 +169,12 @@ const char *tt_model_hash(tt_model *model)
     return model->hash;
 }
 
+const char *tt_model_family_name(const tt_model *model)
+{
+    static const char *const families[] = {"sd1", "sd2", "sdxl"};
+    return families[model->family];
+}
+
 /* ---- device objects */
 
 tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
@@ -261,23 +267,59 @@ static int32_t pad_of_family(const tt_model *model, uint32_t index)
     return model->family == TT_FAMILY_SD2 || index == 1 ? 0 : -1;
 }
 
+/* Path of a vocabulary that is there; *path is new (free()). */
+static tt_status find_vocabulary(const tt_model *model, char **path, tt_error *err)
+{
+    *path = vocabulary_path(model);
+    if (!*path)
+        return tt_fail_memory(err, "a path", 0);
+    if (tt_path_is_file(*path))
+        return TT_OK;
+    tt_status status =
+        tt_fail(err, TT_ERROR_IO,
+                "the model brings no tokenizer and CLIP's vocabulary is not at %s; run scripts/fetch-vocabulary.sh "
+                "or set TINTYPE_SHARE to the folder that holds %s",
+                *path, vocabulary_name);
+    free(*path);
+    *path = NULL;
+    return status;
+}
+
 static tt_status clip_vocabulary(tt_model *model, uint32_t index, tt_error *err)
 {
     tt_text_part *part = &model->text[index];
-    char *path = vocabulary_path(model);
-    if (!path)
-        return tt_fail_memory(err, "a path", 0);
-    tt_status status;
-    if (!tt_path_is_file(path))
-        status =
-            tt_fail(err, TT_ERROR_IO,
-                    "the model brings no tokenizer and CLIP's vocabulary is not at %s; run scripts/fetch-vocabulary.sh "
-                    "or set TINTYPE_SHARE to the folder that holds %s",
-                    path, vocabulary_name);
-    else
+    char *path = NULL;
+    tt_status status = find_vocabulary(model, &path, err);
+    if (status == TT_OK)
         status = tt_tokenizer_create_clip(path, part->config.n_vocabulary, pad_of_family(model, index),
                                           &part->tokenizer, err);
     free(path);
+    return status;
+}
+
+tt_status tt_model_vocabulary_texts(tt_model *model, uint32_t index, char **vocab, char **merges, char **config,
+                                    tt_error *err)
+{
+    char *path = NULL;
+    const char *pad = pad_of_family(model, index) < 0 ? "<|endoftext|>" : "!";
+    tt_text text = {0};
+    *vocab = *merges = *config = NULL;
+    tt_status status = find_vocabulary(model, &path, err);
+    if (status == TT_OK)
+        status = tt_tokenizer_clip_texts(path, model->text[index].config.n_vocabulary, vocab, merges, err);
+    free(path);
+    if (status != TT_OK)
+        return status;
+    tt_text_format(&text, "{\"tokenizer_class\": \"CLIPTokenizer\", \"model_max_length\": 77, \"pad_token\": \"%s\"}",
+                   pad);
+    status = tt_text_status(&text, err);
+    *config = text.bytes;
+    if (status != TT_OK) {
+        free(*vocab);
+        free(*merges);
+        tt_text_free(&text);
+        *vocab = *merges = *config = NULL;
+    }
     return status;
 }
 

@@ -107,6 +107,14 @@ tt_status tt_model_need_unet(tt_model *model, tt_error *err);
 tt_status tt_model_need_vae(tt_model *model, tt_error *err);
 tt_status tt_model_need_tokenizer(tt_model *model, uint32_t index, tt_error *err);
 
+/* Texts of the tokenizer that a model without one gets from CLIP's vocabulary (all new, free()). Fails where
+ * tt_model_need_tokenizer would. */
+tt_status tt_model_vocabulary_texts(tt_model *model, uint32_t index, char **vocab, char **merges, char **config,
+                                    tt_error *err);
+
+/* "sd1", "sd2", "sdxl"; static storage. */
+const char *tt_model_family_name(const tt_model *model);
+
 /* Weights of the UNet, without one of the VAE, without that of the text encoder. */
 const tt_weights *tt_model_main_weights(const tt_model *model);
 /* Device, storage form and kernel family. Fails when no device is open. */

@@ -45,6 +45,9 @@ typedef struct tt_scheduler_config tt_scheduler_config;
 tt_status tt_scheduler_config_parse(const char *json, size_t n_bytes, tt_scheduler_config **config, tt_error *err);
 void tt_scheduler_config_free(tt_scheduler_config *config);
 
+/* The config as JSON text: the fields it was read from, with the prediction type in use. *json is new (free()). */
+tt_status tt_scheduler_config_write(const tt_scheduler_config *config, char **json, tt_error *err);
+
 /* A config for `sampler` by its short CLI name ("euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms", "ddim", "ddpm",
  * "pndm" (alias "plms"), "dpm++2m", "dpm++3m", "dpm++2m_sde", "dpm++sde", "dpm++2s", "unipc", "deis", "lcm", "tcd") and
  * schedule ("default", "karras", "exponential", "beta", "leading", "linspace", "trailing" with alias "sgm_uniform")

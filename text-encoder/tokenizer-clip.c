@@ -125,50 +125,96 @@ static const char *token_text(json_t *vocabulary, int32_t id)
     return NULL;
 }
 
-static tt_status build(const char *merges, size_t n_bytes, uint32_t n_tokens, int32_t pad_id, const char *path,
-                       tt_tokenizer **tokenizer, tt_error *err)
+/* The vocabulary object of a list of merges. */
+static tt_status make_vocabulary(const char *merges, size_t n_bytes, uint32_t n_tokens, json_t **vocabulary,
+                                 tt_error *err)
 {
-    json_t *vocabulary = json_object();
-    tt_status status = TT_OK;
-    if (vocabulary == NULL || !add_bytes(vocabulary, false) || !add_bytes(vocabulary, true) ||
-        !add_merged(vocabulary, merges, n_bytes) || !add_token(vocabulary, TT_BOS_TEXT, strlen(TT_BOS_TEXT)) ||
-        !add_token(vocabulary, TT_EOS_TEXT, strlen(TT_EOS_TEXT)))
-        status = tt_fail_memory(err, "CLIP's vocabulary", (size_t)n_tokens * 100);
-    if (status == TT_OK) {
-        const char *pad_text = pad_id < 0 ? NULL : token_text(vocabulary, pad_id);
-        status = tt_tokenizer_build(vocabulary, merges, n_bytes, pad_text, path, tokenizer, err);
-    }
-    json_decref(vocabulary);
-    return status;
+    json_t *v = json_object();
+    *vocabulary = v;
+    if (v != NULL && add_bytes(v, false) && add_bytes(v, true) && add_merged(v, merges, n_bytes) &&
+        add_token(v, TT_BOS_TEXT, strlen(TT_BOS_TEXT)) && add_token(v, TT_EOS_TEXT, strlen(TT_EOS_TEXT)))
+        return TT_OK;
+    json_decref(v);
+    *vocabulary = NULL;
+    return tt_fail_memory(err, "CLIP's vocabulary", (size_t)n_tokens * 100);
 }
 
-tt_status tt_tokenizer_create_clip(const char *merges_gz_path, uint32_t n_tokens, int32_t pad_id,
-                                   tt_tokenizer **tokenizer, tt_error *err)
+/* Reads the file and cuts it to the merges of n_tokens. The merges are inside *text (free()). */
+static tt_status read_merges(const char *path, uint32_t n_tokens, char **text, const char **merges, size_t *n_bytes,
+                             tt_error *err)
 {
-    char *packed = NULL, *text = NULL;
-    size_t n_packed = 0, n_bytes = 0;
-    *tokenizer = NULL;
+    char *packed = NULL;
+    size_t n_packed = 0;
+    *text = NULL;
     if (n_tokens < MIN_TOKENS || n_tokens > MAX_TOKENS)
         return tt_fail(
             err, TT_ERROR_UNSUPPORTED,
             "the text encoder has %u tokens, but CLIP's vocabulary serves %d to %d: the model must bring its "
             "own vocab.json and merges.txt",
             n_tokens, MIN_TOKENS, MAX_TOKENS);
+    tt_status status = read_packed(path, &packed, &n_packed, err);
+    if (status == TT_OK)
+        status = unpack(packed, n_packed, path, text, n_bytes, err);
+    free(packed);
+    if (status != TT_OK)
+        return status;
+    *merges = *text;
+    if (take_lines(merges, n_bytes, n_tokens - MIN_TOKENS))
+        return TT_OK;
+    free(*text);
+    *text = NULL;
+    return tt_fail(err, TT_ERROR_FORMAT, "%s: holds fewer than %u merges", path, n_tokens - MIN_TOKENS);
+}
+
+tt_status tt_tokenizer_create_clip(const char *merges_gz_path, uint32_t n_tokens, int32_t pad_id,
+                                   tt_tokenizer **tokenizer, tt_error *err)
+{
+    char *text = NULL;
+    const char *merges = NULL;
+    size_t n_bytes = 0;
+    json_t *vocabulary = NULL;
+    *tokenizer = NULL;
     if (pad_id >= 0 && (uint32_t)pad_id >= n_tokens)
         return tt_fail(err, TT_ERROR_ARGUMENT, "the padding id %d is not below the number of tokens, %u", pad_id,
                        n_tokens);
-    tt_status status = read_packed(merges_gz_path, &packed, &n_packed, err);
+    tt_status status = read_merges(merges_gz_path, n_tokens, &text, &merges, &n_bytes, err);
     if (status == TT_OK)
-        status = unpack(packed, n_packed, merges_gz_path, &text, &n_bytes, err);
+        status = make_vocabulary(merges, n_bytes, n_tokens, &vocabulary, err);
     if (status == TT_OK) {
-        const char *merges = text;
-        if (take_lines(&merges, &n_bytes, n_tokens - MIN_TOKENS))
-            status = build(merges, n_bytes, n_tokens, pad_id, merges_gz_path, tokenizer, err);
-        else
-            status =
-                tt_fail(err, TT_ERROR_FORMAT, "%s: holds fewer than %u merges", merges_gz_path, n_tokens - MIN_TOKENS);
+        const char *pad_text = pad_id < 0 ? NULL : token_text(vocabulary, pad_id);
+        status = tt_tokenizer_build(vocabulary, merges, n_bytes, pad_text, merges_gz_path, tokenizer, err);
     }
-    free(packed);
+    json_decref(vocabulary);
+    free(text);
+    return status;
+}
+
+tt_status tt_tokenizer_clip_texts(const char *merges_gz_path, uint32_t n_tokens, char **vocab_json, char **merges,
+                                  tt_error *err)
+{
+    char *text = NULL;
+    const char *lines = NULL;
+    size_t n_bytes = 0;
+    json_t *vocabulary = NULL;
+    *vocab_json = *merges = NULL;
+    tt_status status = read_merges(merges_gz_path, n_tokens, &text, &lines, &n_bytes, err);
+    if (status == TT_OK)
+        status = make_vocabulary(lines, n_bytes, n_tokens, &vocabulary, err);
+    if (status == TT_OK) {
+        *vocab_json = json_dumps(vocabulary, JSON_COMPACT);
+        *merges = malloc(n_bytes + 1);
+        if (*vocab_json == NULL || *merges == NULL)
+            status = tt_fail_memory(err, "CLIP's vocabulary", n_bytes);
+    }
+    if (status == TT_OK) {
+        memcpy(*merges, lines, n_bytes);
+        (*merges)[n_bytes] = '\0';
+    } else {
+        free(*vocab_json);
+        free(*merges);
+        *vocab_json = *merges = NULL;
+    }
+    json_decref(vocabulary);
     free(text);
     return status;
 }

@@ -21,6 +21,12 @@ tt_status tt_tokenizer_create_clip(const char *merges_gz_path, uint32_t n_tokens
                                    tt_tokenizer **tokenizer, tt_error *err);
 void tt_tokenizer_destroy(tt_tokenizer *tokenizer);
 
+/* The same vocabulary as the texts of vocab.json and merges.txt, which tt_tokenizer_create takes; both are new
+ * (free()).
+ */
+tt_status tt_tokenizer_clip_texts(const char *merges_gz_path, uint32_t n_tokens, char **vocab_json, char **merges,
+                                  tt_error *err);
+
 uint32_t tt_tokenizer_size(const tt_tokenizer *tokenizer);
 int32_t tt_tokenizer_bos(const tt_tokenizer *tokenizer);
 int32_t tt_tokenizer_eos(const tt_tokenizer *tokenizer);

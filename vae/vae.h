@@ -93,4 +93,8 @@ uint64_t tt_vae_weight_bytes(const tt_vae *vae);
 /* The share of one half. */
 uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder);
 
+/* The store of the decoder's weights, to observe or replace them (graph/observe.h); made when it is not there yet, and
+ * gone after tt_vae_release_device. */
+tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err);
+
 #endif

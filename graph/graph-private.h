@@ -95,6 +95,12 @@ tt_status tt_graph_plan(tt_graph *graph, size_t *n_bytes, tt_error *err);
 /* record.c: launches of all ops into the two lists. The arena exists and all planes have their place. */
 tt_status tt_graph_record(tt_graph *graph, tt_error *err);
 
+/* record.c: launches of one op, whose matrix is on the device. */
+tt_status tt_graph_record_op(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err);
+
+/* observe.c: a run of a compiled graph, op by op, whose store has an observer. */
+tt_status tt_graph_run_observed(tt_graph *graph, tt_error *err);
+
 /* record.c: arguments of a group norm, also used to size its scratch before planes have places. */
 tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt_plane *second);
 

@@ -1,6 +1,7 @@
 /* graph.c - life of a graph: create, compile, write inputs, run, read outputs. */
 #include "graph/graph.h"
 #include "graph/graph-private.h"
+#include "graph/weight-store-private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,8 @@ tt_status tt_graph_run(tt_graph *graph, tt_error *err)
 {
     if (!graph->compiled)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s: the graph was not compiled", graph->name);
+    if (graph->store && graph->store->observer.see)
+        return tt_graph_run_observed(graph, err);
     tt_status status = TT_OK;
     if (graph->static_is_stale)
         status = replay(graph, true, err);

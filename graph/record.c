@@ -160,6 +160,12 @@ static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *sl
     return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
 }
 
+tt_status tt_graph_record_op(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    const tt_buffer no_slot = {0};
+    return record_op(graph, op, &no_slot, list, err);
+}
+
 static tt_status record_into(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
 {
     tt_buffer slot = {0};

@@ -2,6 +2,7 @@
 #ifndef TT_GRAPH_WEIGHT_STORE_PRIVATE_H
 #define TT_GRAPH_WEIGHT_STORE_PRIVATE_H
 
+#include "graph/observe.h"
 #include "graph/weight-store.h"
 
 typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR, TT_ENTRY_TABLE } tt_entry_kind;
@@ -33,6 +34,7 @@ struct tt_weight_store {
     tt_listed_tensor *listed; /* plans only */
     size_t n_listed, listed_capacity;
     uint32_t n_groups;
+    tt_graph_observer observer; /* see NULL: none */
 };
 
 #endif

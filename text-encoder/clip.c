@@ -263,3 +263,10 @@ tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint
         status = tt_graph_run(clip->graph, err);
     return status == TT_OK ? read_outputs(clip, ids, output, err) : status;
 }
+
+tt_status tt_clip_store(tt_clip *clip, tt_weight_store **store, tt_error *err)
+{
+    tt_status status = need_store(clip, err);
+    *store = clip->store;
+    return status;
+}

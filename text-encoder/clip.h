@@ -71,4 +71,8 @@ void tt_clip_set_weight_limit(tt_clip *clip, uint64_t resident_bytes, uint32_t n
 void tt_clip_release_device(tt_clip *clip);
 uint64_t tt_clip_weight_bytes(const tt_clip *clip);
 
+/* The store of its weights, to observe or replace them (graph/observe.h); made when it is not there yet, and gone after
+ * tt_clip_release_device. */
+tt_status tt_clip_store(tt_clip *clip, tt_weight_store **store, tt_error *err);
+
 #endif

@@ -245,3 +245,8 @@ size_t tt_unet_launches(const tt_unet *unet)
 {
     return unet->graph ? tt_graph_launches(unet->graph) : 0;
 }
+
+tt_weight_store *tt_unet_store(tt_unet *unet)
+{
+    return unet->store;
+}

@@ -351,3 +351,8 @@ tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_
     free(moments);
     return status;
 }
+
+tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err)
+{
+    return need_store(vae, true, store, err);
+}

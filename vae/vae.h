@@ -80,4 +80,8 @@ void tt_vae_release_graph(tt_vae *vae);
 void tt_vae_release_device(tt_vae *vae);
 uint64_t tt_vae_weight_bytes(const tt_vae *vae);
 
+/* The store of the decoder's weights, to observe or replace them (graph/observe.h); made when it is not there yet, and
+ * gone after tt_vae_release_device. */
+tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err);
+
 #endif

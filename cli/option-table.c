@@ -76,6 +76,8 @@ static const cli_option table[] = {
      "prompts, one a line: weigh errors by the activations that they cause"},
     {"prune", NULL, 0, QUANTIZE, CLI_REAL, AT(prune), 0, 0.999, "SHARE",
      "make this share of each layer's weights 0, the smallest: compressible, no faster"},
+    {"prune-structured", NULL, 0, QUANTIZE, CLI_TEXT, AT(prune_structured), 0, 0, "SHARE|LIST",
+     "leave out blocks and attention heads of the UNet: a share by measured importance, or names: smaller and faster"},
     {"threads", NULL, 0, QUANTIZE, CLI_COUNT, AT(n_threads), 1, 64, "N", "default: all processors"},
     {"precision", "type", 0, MODEL, CLI_CHOICE, AT(precision), 0, 0, "auto|f32|f16",
      "storage on the device; auto: as the model's file"},

@@ -49,6 +49,9 @@ void tt_job_begin_phase(tt_quantize_job *job);
 tt_status tt_job_report(tt_quantize_job *job, tt_quantize_phase phase, uint64_t done, uint64_t total, const char *name,
                         tt_error *err);
 
+/* prune-structured.c: leaves parts of the UNet out of the model, before its tensors are listed. */
+tt_status tt_job_prune_structured(tt_quantize_job *job, tt_error *err);
+
 /* quantize-list.c: every tensor that the model's graphs use. */
 tt_status tt_job_list(tt_quantize_job *job, tt_error *err);
 void tt_job_free_list(tt_quantize_job *job);

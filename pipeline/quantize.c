@@ -17,6 +17,7 @@ void tt_quantize_params_default(tt_quantize_params *params)
 void tt_quantize_report_free(tt_quantize_report *report)
 {
     free(report->layers);
+    free(report->units);
     *report = (tt_quantize_report){0};
 }
 
@@ -79,6 +80,8 @@ static tt_status prepare(tt_quantize_job *job, tt_error *err)
         status = tt_model_load(job->context, &p->model, &job->model);
     if (status == TT_OK)
         status = tt_job_check_output(job, err);
+    if (status == TT_OK && p->prune_structured)
+        status = tt_job_prune_structured(job, err);
     if (status == TT_OK)
         status = tt_job_list(job, err);
     if (status == TT_OK)

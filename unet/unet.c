@@ -246,7 +246,9 @@ size_t tt_unet_launches(const tt_unet *unet)
     return unet->graph ? tt_graph_launches(unet->graph) : 0;
 }
 
-tt_weight_store *tt_unet_store(tt_unet *unet)
+tt_status tt_unet_store(tt_unet *unet, tt_weight_store **store, tt_error *err)
 {
-    return unet->store;
+    tt_status status = need_store(unet, err);
+    *store = unet->store;
+    return status;
 }

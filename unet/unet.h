@@ -65,8 +65,9 @@ uint64_t tt_unet_weight_bytes(const tt_unet *unet);
 size_t tt_unet_arena_bytes(const tt_unet *unet);
 size_t tt_unet_launches(const tt_unet *unet);
 
-/* The store of its weights, to observe or replace them (graph/observe.h). */
-tt_weight_store *tt_unet_store(tt_unet *unet);
+/* The store of its weights, to observe or replace them (graph/observe.h); made when it is not there yet, and gone after
+ * tt_unet_release_device. */
+tt_status tt_unet_store(tt_unet *unet, tt_weight_store **store, tt_error *err);
 
 /* Sinusoidal embedding of timesteps [n] -> out [n][dim] (Vaswani et al. 2017; cos first when flip_sin_to_cos). */
 void tt_timestep_embedding(const double *timesteps, size_t n, uint32_t dim, bool flip_sin_to_cos, double freq_shift,

@@ -223,7 +223,8 @@ static cli_exit run(const cli_options *o, char *prompts, cli_session *session)
         code = cli_session_begin(o, session);
     if (code == CLI_OK)
         code = cli_session_catch_signals(session);
-    if (code == CLI_OK && (o->prompts != NULL || o->budget != NULL || o->prune_structured != NULL))
+    bool has_table = o->table != NULL && access(o->table, R_OK) == 0;
+    if (code == CLI_OK && (o->prompts != NULL || o->prune_structured != NULL || (o->budget != NULL && !has_table)))
         code = cli_session_open_device(o, session);
     if (code != CLI_OK)
         return code;

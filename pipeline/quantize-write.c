@@ -19,7 +19,8 @@ enum {
 /* Sums of one row's encoding. */
 typedef struct row_sums {
     double error, power;             /* as written */
-    double sampled, plain, unweighted; /* errors of sampled rows: as written, plain rounding, without activations */
+    double sampled, plain;       /* errors of sampled rows: as written, by plain rounding */
+    double weighted, unweighted; /* the same where activations are known: as written, fitted without them */
     size_t n_zeros;
 } row_sums;
 
@@ -29,7 +30,8 @@ typedef struct writing {
     tt_gguf_writer *writer;
     tt_prune prune;
     uint64_t n_bytes_done;
-    double plain[TT_N_WEIGHT_TYPES], unweighted[TT_N_WEIGHT_TYPES], sampled[TT_N_WEIGHT_TYPES];
+    double sampled[TT_N_WEIGHT_TYPES], plain[TT_N_WEIGHT_TYPES];
+    double weighted[TT_N_WEIGHT_TYPES], unweighted[TT_N_WEIGHT_TYPES];
     double error[TT_N_WEIGHT_TYPES], power[TT_N_WEIGHT_TYPES];
     uint64_t n_tensors[TT_N_WEIGHT_TYPES], n_values[TT_N_WEIGHT_TYPES], n_bytes[TT_N_WEIGHT_TYPES];
     uint64_t n_zip_in, n_zip_out;
@@ -125,9 +127,12 @@ static void compare_row(const passage *p, const float *values, const tt_encoded_
     sums->sampled = sums->error;
     other.fit = TT_FIT_PLAIN;
     sums->plain = error_of(p, other, values, thread);
+    if (!p->columns)
+        return;
     other = p->form;
     other.importance = NULL;
-    sums->unweighted = p->columns ? error_of(p, other, values, thread) : 0.0;
+    sums->weighted = sums->error;
+    sums->unweighted = error_of(p, other, values, thread);
 }
 
 static void encode_rows(void *user, size_t first, size_t last, uint32_t thread)
@@ -204,6 +209,7 @@ static void add_sums(writing *w, const passage *p, bool is_pruned)
         w->power[type] += s->power;
         w->sampled[type] += s->sampled;
         w->plain[type] += s->plain;
+        w->weighted[type] += s->weighted;
         w->unweighted[type] += s->unweighted;
         if (is_pruned)
             w->job->report->n_pruned += s->n_zeros;
@@ -360,7 +366,7 @@ static void fill_type(const writing *w, int type, tt_quantize_type_report *out)
     out->n_bytes = w->n_bytes[type];
     out->error = w->power[type] > 0.0 ? w->error[type] / w->power[type] : 0.0;
     out->plain = w->plain[type] > 0.0 ? ratio(w->plain[type], w->sampled[type]) : 0.0;
-    out->unweighted = w->unweighted[type] > 0.0 ? ratio(w->unweighted[type], w->sampled[type]) : 0.0;
+    out->unweighted = w->unweighted[type] > 0.0 ? ratio(w->unweighted[type], w->weighted[type]) : 0.0;
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -1,17 +1,24 @@
 /* bench-kernels.c - speed of linear and conv3x3 at the shapes of Stable Diffusion 1.5, beside the device's peak.
  *
- *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [FILTER]     from the repository root
+ *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [-f tile|plain] [-t TYPE [-w 0|1]]
+ *                   [FILTER]
+ *
+ * is run from the repository root. TYPE is how weights are stored instead of as the form says: F32, F16, Q8_0 ... Q6_K
+ * or I8 (w8c); shapes whose rows are no whole blocks are then left out, and the speed of packing is told in bytes of
+ * the file. -w: never or always widen them into scratch first; otherwise the kernels decide.
  *
  * Every run of a shape is preceded by a run of the peak probe, and both take the best, so that a busy machine slows
  * both alike. "cpu" compares the CPU time that the process used, which other programs on the machine hardly change;
  * it means something on CPU devices only. */
 #include "bench/probe.h"
 #include "cl-kernels/conv3x3.h"
+#include "cl-kernels/dequantize.h"
 #include "cl-kernels/linear.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct shape {
@@ -61,10 +68,14 @@ typedef struct form {
 static const form forms[] = {
     {"f32", TT_STORAGE_F32, TT_F32}, {"f32w16", TT_STORAGE_F32, TT_F16}, {"f16", TT_STORAGE_F16, TT_F16}};
 
+/* Whether quantized weights are widened into scratch. */
+typedef enum widening { WIDEN_NEVER = 0, WIDEN_ALWAYS, WIDEN_AS_KERNELS_DO } widening;
+
 /* One shape's device memory and recorded launches. */
 typedef struct job {
     tt_matrix matrix;
-    tt_buffer buffers[3];
+    tt_buffer buffers[3], scratch;
+    double packed_rate; /* bytes of the file that were packed in a second */
     tt_plane in, out, residual;
     tt_recorder *recorder;
 } job;
@@ -85,38 +96,78 @@ static tt_status make_plane(const tt_kernels *kernels, tt_plane *plane, tt_buffe
     return tt_buffer_unmap(kernels->device, buffer, bytes, err);
 }
 
-static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype dtype, tt_matrix *matrix,
-                             tt_error *err)
+static double seconds_now(void)
 {
-    size_t n = (size_t)s->n_in * s->n_taps * s->n_out, size = tt_dtype_size(dtype);
-    uint8_t *values = malloc(n * size);
-    if (values == NULL)
-        return tt_fail_memory(err, "benchmark weights", n * size);
-    for (size_t i = 0; i < n; i++) {
-        float value = (float)(i * 2654435761u >> 16 & 1023) / 1024.0f - 0.5f;
-        uint16_t half = tt_float_to_half(value);
-        memcpy(values + i * size, dtype == TT_F16 ? (const void *)&half : (const void *)&value, size);
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Packs a described matrix a few times; the best rate in bytes of the file. */
+static tt_status measure_packing(const tt_matrix_part *part, size_t n_bytes, job *j, tt_error *err)
+{
+    void *packed = aligned_alloc(64, (j->matrix.values.n_bytes + 63) / 64 * 64);
+    if (packed == NULL)
+        return tt_fail_memory(err, "packed weights", j->matrix.values.n_bytes);
+    for (int i = 0; i < 5; i++) {
+        double start = seconds_now();
+        tt_matrix_pack(part, 1, &j->matrix, packed);
+        double rate = (double)n_bytes / (seconds_now() - start);
+        j->packed_rate = rate > j->packed_rate ? rate : j->packed_rate;
     }
-    tt_matrix_part part = {.dtype = dtype, .values = values, .n_out = s->n_out};
-    tt_status status = tt_matrix_create(kernels, &part, 1, s->n_in, s->n_taps, 0, s->is_geglu, matrix, err);
+    free(packed);
+    return TT_OK;
+}
+
+static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype dtype, job *j, tt_error *err)
+{
+    size_t n = (size_t)s->n_in * s->n_taps * s->n_out, n_bytes = (size_t)tt_dtype_bytes(dtype, n);
+    uint8_t *values = malloc(n_bytes);
+    float *scales = calloc(s->n_out, sizeof(*scales));
+    if (values == NULL || scales == NULL) {
+        free(values);
+        free(scales);
+        return tt_fail_memory(err, "benchmark weights", n_bytes);
+    }
+    /* Halves below 2, floats below 1. */
+    for (size_t i = 0; i < n_bytes; i++)
+        values[i] = (uint8_t)(i * 2654435761u >> 16 & 0x3f);
+    tt_matrix_part part = {.dtype = dtype, .values = values, .scale = scales, .n_out = s->n_out};
+    tt_status status = tt_matrix_create(kernels, &part, 1, s->n_in, s->n_taps, 0, s->is_geglu, &j->matrix, err);
+    if (status == TT_OK)
+        status = measure_packing(&part, n_bytes, j, err);
     free(values);
+    free(scales);
     return status;
+}
+
+/* Scratch of a job whose launches are to be recorded. */
+static tt_status make_scratch(const tt_kernels *kernels, const shape *s, widening widen, job *j, tt_error *err)
+{
+    size_t n_bytes = s->n_taps == 1 ? tt_linear_scratch_bytes(kernels, &j->matrix, &j->out)
+                                    : tt_conv3x3_scratch_bytes(kernels, &j->matrix, &j->out);
+    if (widen != WIDEN_AS_KERNELS_DO)
+        n_bytes = widen == WIDEN_ALWAYS ? tt_dequantize_bytes(kernels, &j->matrix) : 0;
+    return n_bytes == 0 ? TT_OK : tt_buffer_create(kernels->device, n_bytes, "benchmark scratch", &j->scratch, err);
 }
 
 static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_error *err)
 {
     const tt_plane *residual = s->has_residual ? &j->residual : NULL;
-    if (s->n_taps == 1)
-        return tt_linear_record(
-            kernels, &(tt_linear_args){.in = j->in, .matrix = &j->matrix, .residual = residual, .out = j->out},
-            j->recorder, err);
-    return tt_conv3x3_record(
-        kernels,
-        &(tt_conv3x3_args){.in = j->in, .matrix = &j->matrix, .mode = s->mode, .residual = residual, .out = j->out},
-        j->recorder, err);
+    tt_linear_args linear = {
+        .in = j->in, .matrix = &j->matrix, .residual = residual, .out = j->out, .scratch = j->scratch.mem};
+    tt_conv3x3_args conv = {.in = j->in,
+                            .matrix = &j->matrix,
+                            .mode = s->mode,
+                            .residual = residual,
+                            .out = j->out,
+                            .scratch = j->scratch.mem};
+    return s->n_taps == 1 ? tt_linear_record(kernels, &linear, j->recorder, err)
+                          : tt_conv3x3_record(kernels, &conv, j->recorder, err);
 }
 
-static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, job *j, tt_error *err)
+static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, widening widen, job *j,
+                        tt_error *err)
 {
     *j = (job){
         .in = {.channels = s->n_in, .batch = 1, .height = s->height, .width = s->width, .border = s->n_taps == 9}};
@@ -137,7 +188,9 @@ static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtyp
     if (status == TT_OK && s->has_residual)
         status = make_plane(kernels, &j->residual, &j->buffers[2], err);
     if (status == TT_OK)
-        status = make_matrix(kernels, s, dtype, &j->matrix, err);
+        status = make_matrix(kernels, s, dtype, j, err);
+    if (status == TT_OK)
+        status = make_scratch(kernels, s, widen, j, err);
     if (status == TT_OK)
         status = tt_recorder_create(kernels->device, &j->recorder, err);
     return status == TT_OK ? record(kernels, s, j, err) : status;
@@ -150,6 +203,7 @@ static void tear_down(const tt_kernels *kernels, job *j)
     tt_matrix_release(kernels->device, &j->matrix);
     for (int i = 0; i < 3; i++)
         tt_buffer_release(kernels->device, &j->buffers[i]);
+    tt_buffer_release(kernels->device, &j->scratch);
 }
 
 static int compare(const void *a, const void *b)
@@ -163,66 +217,136 @@ static double flops_of(const shape *s, const job *j)
     return 2.0 * (double)tt_plane_positions(&j->out) * s->n_in * s->n_taps * s->n_out;
 }
 
-static void report(const shape *s, const form *f, double flops, int n, double *wall, double best_cpu, tt_moment peak)
+static void report(const shape *s, const form *f, const job *j, int n, double *wall, double best_cpu, tt_moment peak)
 {
     qsort(wall, (size_t)n, sizeof(*wall), compare);
+    double flops = flops_of(s, j);
     double peak_rate = tt_probe_flops() / peak.wall_s, best = flops / wall[0], median = flops / wall[n / 2];
-    printf("%-20s %s %4ux%-3u %4u->%-5u %-6s %8.3f ms  best %6.1f  median %6.1f GFLOP/s  of peak %6.1f: %5.1f%%  "
-           "cpu %5.1f%%\n",
+    printf("%-20s %s %4ux%-3u %4u->%-5u %-6s %-4s %8.3f ms  best %6.1f  median %6.1f GFLOP/s  of peak %6.1f: %5.1f%%  "
+           "cpu %5.1f%%  packed %5.2f GB/s\n",
            s->where, s->n_taps == 9 ? "conv  " : "linear", s->width, s->height, s->n_in, s->n_out, f->name,
-           wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9, 100 * best / peak_rate,
-           100 * flops / best_cpu / (tt_probe_flops() / peak.cpu_s));
+           tt_dtype_name(j->matrix.dtype), wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9,
+           100 * best / peak_rate, 100 * flops / best_cpu / (tt_probe_flops() / peak.cpu_s), 1e-9 * j->packed_rate);
     (void)fflush(stdout);
 }
 
-static tt_status measure(const tt_probe *probe, const shape *s, const form *f, int n_runs, tt_error *err)
+/* Runs the job once between two reads: some drivers' clFinish returns before the work is done. */
+static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, tt_error *err)
 {
-    tt_kernels kernels = {probe->device, f->storage, tt_device_caps(probe->device)->family};
+    uint32_t word;
+    tt_status status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+    tt_moment start = tt_moment_now();
+    if (status == TT_OK)
+        status = tt_bench_run(probe->device, j->recorder, took, err);
+    if (status == TT_OK)
+        status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+    tt_moment end = tt_moment_now();
+    *took = (tt_moment){end.wall_s - start.wall_s, end.cpu_s - start.cpu_s};
+    return status;
+}
+
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family, widening widen,
+                         int n_runs, tt_error *err)
+{
+    tt_kernels kernels = {probe->device, f->storage, family};
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
-    tt_status status = set_up(&kernels, s, f->weights, &j, err);
+    tt_status status = set_up(&kernels, s, f->weights, widen, &j, err);
     if (status == TT_OK)
-        status = tt_bench_run(probe->device, j.recorder, &took, err);
+        status = run_job(probe, &j, &took, err);
     for (int i = 0; i < n_runs && status == TT_OK; i++) {
         status = tt_bench_run(probe->device, probe->compute, &took, err);
         peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
         peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
         if (status == TT_OK)
-            status = tt_bench_run(probe->device, j.recorder, &took, err);
+            status = run_job(probe, &j, &took, err);
         wall[i] = took.wall_s;
         best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
     }
     if (status == TT_OK)
-        report(s, f, flops_of(s, &j), n_runs, wall, best_cpu, peak);
+        report(s, f, &j, n_runs, wall, best_cpu, peak);
     tear_down(&kernels, &j);
     return status;
 }
 
-int main(int argc, char **argv)
+/* Reads the name of a type; false when weights cannot be of it. */
+static bool parse_type(const char *name, tt_dtype *dtype)
 {
-    int n_runs = 9, option;
-    const char *device = NULL, *storage = NULL, *filter = "";
-    while ((option = getopt(argc, argv, "n:d:s:")) != -1) {
+    for (int i = 0; i < TT_N_DTYPES; i++) {
+        *dtype = (tt_dtype)i;
+        bool is_weight = i == TT_F32 || i == TT_F16 || i == TT_BF16 || tt_quant_is_type(*dtype);
+        if (is_weight && strcmp(name, tt_dtype_name(*dtype)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the command line asks for. */
+typedef struct request {
+    int n_runs;
+    const char *device, *storage, *filter;
+    bool has_type, has_family;
+    tt_dtype type;
+    tt_family family;
+    widening widen;
+} request;
+
+static bool parse(int argc, char **argv, request *asked)
+{
+    int option;
+    *asked = (request){.n_runs = 9, .filter = "", .widen = WIDEN_AS_KERNELS_DO};
+    while ((option = getopt(argc, argv, "n:d:s:f:t:w:")) != -1) {
         if (option == 'n')
-            n_runs = atoi(optarg);
+            asked->n_runs = atoi(optarg);
         else if (option == 'd')
-            device = optarg;
+            asked->device = optarg;
         else if (option == 's')
-            storage = optarg;
+            asked->storage = optarg;
+        else if (option == 'f')
+            asked->has_family = true;
+        else if (option == 't')
+            asked->has_type = true;
+        else if (option == 'w')
+            asked->widen = atoi(optarg) != 0 ? WIDEN_ALWAYS : WIDEN_NEVER;
         else
-            return 2;
+            return false;
+        if (option == 'f')
+            asked->family = strcmp(optarg, "tile") == 0 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;
+        if (option == 't' && !parse_type(optarg, &asked->type))
+            return false;
     }
     if (optind < argc)
-        filter = argv[optind];
-    n_runs = n_runs < 1 ? 1 : n_runs > 1000 ? 1000 : n_runs;
+        asked->filter = argv[optind];
+    asked->n_runs = asked->n_runs < 1 ? 1 : asked->n_runs > 1000 ? 1000 : asked->n_runs;
+    return true;
+}
+
+/* Measures one shape in one form, unless the request leaves it out. */
+static tt_status measure_asked(const tt_probe *probe, const request *asked, const shape *s, form f, tt_error *err)
+{
+    if (asked->has_type)
+        f.weights = asked->type;
+    bool is_wanted =
+        (asked->storage == NULL || strcmp(asked->storage, f.name) == 0) && strstr(s->where, asked->filter) != NULL;
+    bool has_whole_blocks = (size_t)s->n_in * s->n_taps % tt_dtype_block(f.weights) == 0;
+    if (!is_wanted || !has_whole_blocks)
+        return TT_OK;
+    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->device)->family;
+    return measure(probe, s, &f, family, asked->widen, asked->n_runs, err);
+}
+
+int main(int argc, char **argv)
+{
+    request asked;
     tt_probe probe;
     tt_error err = {""};
-    tt_status status = tt_probe_open(device, &probe, &err);
+    if (!parse(argc, argv, &asked))
+        return 2;
+    tt_status status = tt_probe_open(asked.device, &probe, &err);
     for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++)
         for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
-            if ((storage == NULL || strcmp(storage, forms[f].name) == 0) && strstr(shapes[i].where, filter) != NULL)
-                status = measure(&probe, &shapes[i], &forms[f], n_runs, &err);
+            status = measure_asked(&probe, &asked, &shapes[i], forms[f], &err);
     if (status != TT_OK)
         fprintf(stderr, "bench-kernels: %s\n", err.text);
     tt_probe_close(&probe);

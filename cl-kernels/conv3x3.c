@@ -46,12 +46,13 @@ static tt_status check(const tt_conv3x3_args *args, tt_error *err)
     return TT_OK;
 }
 
-static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_tile_plan *plan)
+static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_tile_weights *weights,
+                          const tt_tile_plan *plan)
 {
     const tt_plane *in = &args->in, *out = &args->out;
     const tt_matrix *matrix = args->matrix;
     tt_launcher_plane(launcher, in, true);
-    tt_launcher_buffer(launcher, matrix->values.mem);
+    tt_tile_set_weights(launcher, matrix, weights);
     tt_launcher_buffer(launcher, matrix->bias.mem);
     tt_launcher_plane(launcher, args->per_image_bias != NULL ? args->per_image_bias : in, false);
     tt_launcher_plane(launcher, args->residual != NULL ? args->residual : in, false);
@@ -75,17 +76,25 @@ static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
                             tt_error *err)
 {
+    tt_tile_weights weights;
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, n_positions, &plan, err);
+        status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
+    if (status == TT_OK)
+        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "conv3x3.cl", plan.options, "conv3x3", err);
-    set_arguments(&launcher, args, &plan);
+    set_arguments(&launcher, args, &weights, &plan);
     double flops = 18.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
     return tt_tile_record(&launcher, &plan, "conv3x3", flops, count_bytes(kernels, args), recorder);
+}
+
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
+{
+    return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

@@ -4,6 +4,8 @@
  * shape: out width, out height, positions of out (batch * height * width), slices of out;
  * input: in width, in height, slices of in, panels of 32 outputs;
  * options: has per-image bias, has residual, activation, mode;
+ * sections: places of high bits, d and scales, bytes of a panel (quantized weights);
+ * coded: type, columns (quantized weights), where the weights begin in their memory in units of 256 bytes, 0;
  * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
 #include "common.clh"
 #include "place.clh"
@@ -52,6 +54,10 @@ static uint tap_unit(tt_geometry in, const conv_shape *conv, tt_place place, uin
 #if TT_CPU_TILE
 
 #define TILE_TAPS 9
+#if TT_WEIGHT_QUANT
+#include "quant.clh"
+#include "quant-tile.clh"
+#endif
 #include "tile.clh"
 
 /* Units of the job's positions at every tap; positions beyond the last one repeat it. */
@@ -71,7 +77,7 @@ static void locate(const tile_job *job, tt_geometry in, const conv_shape *conv, 
 }
 
 __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt_weight *weights,
-                      const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
+                      uint4 sections, uint4 coded, const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                       const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                       uint4 shape, uint4 input, uint4 options, uint4 plan)
 {
@@ -100,23 +106,28 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
     float x[TILE_MAX_TILES * TILE_BLOCK_ROWS * TILE_POSITIONS * 4];
     float16 sums[TILE_MAX_SUMS * TILE_POSITIONS * 2];
     tile_clear(&job, sums);
-    const __global tt_weight *panel = weights + (size_t)job.first_panel * job.n_slices * 9 * 128;
+    const tile_matrix matrix = tile_make_matrix(weights, job.n_slices, sections, coded);
     for (uint s = 0; s < job.n_slices; s += job.block_slices) {
         uint n = min(job.block_slices, job.n_slices - s);
         tile_copy_slices(&source, s, n, job.n_tiles, x);
-        tile_ahead ahead = tile_look_ahead(&job, &source, s + n, panel + (size_t)(s + n) * 9 * 128);
-        tile_multiply_block(&job, x, panel + (size_t)s * 9 * 128, n * 9, &ahead, &result, sums);
+        tile_ahead ahead = tile_look_ahead(&job, &source, s + n);
+        tile_multiply_block(&job, x, &matrix, s * 9, n * 9, &ahead, &result, sums);
     }
     tile_finish_job(&job, &result, sums);
 }
 
 #else
 
+#define PLAIN_TAPS 9
+#if TT_WEIGHT_QUANT
+#include "quant.clh"
+#include "quant-plain.clh"
+#endif
 #include "plain.clh"
 
 /* Work item: PLAIN_POSITIONS neighbouring positions (id 0) and 8 outputs (id 1). */
 __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt_weight *weights,
-                      const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
+                      uint4 sections, uint4 coded, const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                       const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                       uint4 shape, uint4 input, uint4 options, uint4 plan)
 {
@@ -125,7 +136,7 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
         return;
     plain_job job = plain_make_job(position, shape.x, shape.y, shape.z, get_global_id(1), 0);
     conv_shape conv = make_conv_shape(shape, input, options.w);
-    const __global tt_weight *panel = weights + (size_t)job.panel * n_slices * 9 * 128;
+    const plain_matrix matrix = plain_make_matrix(weights, n_slices, sections, coded, &job);
     float4 low[PLAIN_POSITIONS], high[PLAIN_POSITIONS];
     plain_clear(low, high);
     for (uint y = 0; y < 3; y++)
@@ -133,7 +144,7 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
             uint at[PLAIN_POSITIONS];
             for (uint p = 0; p < PLAIN_POSITIONS; p++)
                 at[p] = tap_unit(tt_make_geometry(in_at), &conv, job.place[p], y, x);
-            plain_multiply(in, at, in_at.w, n_slices, panel + (y * 3 + x) * 128, 9 * 128, &job, low, high);
+            plain_multiply(in, at, in_at.w, n_slices, &matrix, 0, y * 3 + x, &job, low, high);
         }
 
     plain_result result;

@@ -19,8 +19,14 @@ typedef struct tt_conv3x3_args {
         *per_image_bias;      /* NULL, or n_out channels, height 1, width 1: time embedding, one vector per image */
     const tt_plane *residual; /* NULL, or added before the activation; geometry of out, any border */
     tt_activation activation;
-    tt_plane out; /* any border: the launcher zeroes it */
+    tt_plane out;          /* any border: the launcher zeroes it */
+    cl_mem scratch;        /* NULL, or room for tt_conv3x3_scratch_bytes, used by these launches only ... */
+    size_t scratch_offset; /* ... from this byte on, a multiple of 256 */
 } tt_conv3x3_args;
+
+/* Bytes of scratch with which the launch is faster; 0 when it would not help. Without scratch the results are as good.
+ */
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out);
 
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
                             tt_error *err);

@@ -38,13 +38,14 @@ static tt_status check(const tt_linear_args *args, tt_error *err)
     return TT_OK;
 }
 
-static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, const tt_tile_plan *plan)
+static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, const tt_tile_weights *weights,
+                          const tt_tile_plan *plan)
 {
     const tt_plane *out = &args->out;
     const tt_matrix *matrix = args->matrix;
     tt_launcher_plane(launcher, &args->in, false);
     tt_launcher_plane(launcher, args->in2 != NULL ? args->in2 : &args->in, false);
-    tt_launcher_buffer(launcher, matrix->values.mem);
+    tt_tile_set_weights(launcher, matrix, weights);
     tt_launcher_buffer(launcher, matrix->bias.mem);
     tt_launcher_plane(launcher, args->residual != NULL ? args->residual : &args->in, false);
     tt_launcher_plane(launcher, out, false);
@@ -67,17 +68,25 @@ static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
 
 tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args, tt_recorder *recorder, tt_error *err)
 {
+    tt_tile_weights weights;
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, n_positions, &plan, err);
+        status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
+    if (status == TT_OK)
+        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "linear.cl", plan.options, "linear", err);
-    set_arguments(&launcher, args, &plan);
+    set_arguments(&launcher, args, &weights, &plan);
     double flops = 2.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
     return tt_tile_record(&launcher, &plan, "linear", flops, count_bytes(kernels, args), recorder);
+}
+
+size_t tt_linear_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
+{
+    return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

@@ -10,15 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 32, CHUNK_COLUMNS = 144 };
+enum { PANEL = TT_QUANT_PANEL, CHUNK_COLUMNS = 144, MAX_BLOCK = 256 };
 
 /* Everything that stays the same while a matrix is packed. */
 typedef struct packing {
     const tt_matrix_part *parts;
     uint32_t n_parts;
     const tt_matrix *matrix;
-    uint32_t n_slices;
+    uint32_t n_slices, n_panels;
 } packing;
+
+uint32_t tt_matrix_columns(const tt_matrix *matrix)
+{
+    return matrix->n_in * matrix->n_taps;
+}
 
 /* One output of the stacked parts; part NULL: padding. */
 typedef struct output_row {
@@ -60,18 +65,48 @@ static output_row row_at(const packing *pack, uint32_t panel, uint32_t lane)
     return found;
 }
 
+/* Decodes n stored elements from index `first` on; blocks are opened whole. */
+static void read_elements(const tt_matrix_part *part, size_t first, size_t n, float *values)
+{
+    float decoded[MAX_BLOCK];
+    size_t size = tt_dtype_block(part->dtype), n_bytes = tt_dtype_block_bytes(part->dtype);
+    const uint8_t *bytes = part->values;
+    if (size == 1) {
+        tt_to_float(part->dtype, bytes + first * n_bytes, values, n);
+        return;
+    }
+    for (size_t i = 0; i < n;) {
+        size_t within = (first + i) % size, count = size - within < n - i ? size - within : n - i;
+        tt_to_float(part->dtype, bytes + (first + i) / size * n_bytes, decoded, size);
+        memcpy(values + i, decoded + within, count * sizeof(float));
+        i += count;
+    }
+}
+
+/* Scale or offset of an output of w8c. */
+static float channel_number(const void *numbers, uint32_t row)
+{
+    float number = 0.0f;
+    if (numbers != NULL)
+        memcpy(&number, (const uint8_t *)numbers + row * sizeof(float), sizeof(number));
+    return number;
+}
+
 /* Reads n stored columns of one output as float. */
 static void read_floats(const packing *pack, output_row from, size_t first_column, size_t n, float *values)
 {
     const tt_matrix_part *part = from.part;
-    size_t size = tt_dtype_size(part->dtype), width = (size_t)pack->matrix->n_in * pack->matrix->n_taps;
-    const uint8_t *bytes = part->values;
-    if (!part->transposed) {
-        tt_to_float(part->dtype, bytes + ((size_t)from.row * width + first_column) * size, values, n);
+    if (!part->transposed)
+        read_elements(part, (size_t)from.row * tt_matrix_columns(pack->matrix) + first_column, n, values);
+    for (size_t i = 0; i < n && part->transposed; i++)
+        read_elements(part, (first_column + i) * part->n_out + from.row, 1, &values[i]);
+    if (part->dtype != TT_I8)
         return;
+    float scale = channel_number(part->scale, from.row), offset = channel_number(part->offset, from.row);
+    for (size_t i = 0; i < n; i++) {
+        float product = scale * values[i];
+        values[i] = product + offset;
     }
-    for (size_t i = 0; i < n; i++)
-        tt_to_float(part->dtype, bytes + ((first_column + i) * part->n_out + from.row) * size, &values[i], 1);
 }
 
 /* The same as half: F16 is copied bit by bit. */
@@ -148,16 +183,38 @@ static chunk chunk_at(const packing *pack, uint32_t slice)
     return part;
 }
 
+/* A panel that keeps its type. */
+static void pack_quantized(const packing *pack, const output_row *rows, uint8_t *panel)
+{
+    tt_dtype dtype = pack->matrix->dtype;
+    size_t n_columns = tt_matrix_columns(pack->matrix), row_bytes = (size_t)tt_dtype_bytes(dtype, n_columns);
+    tt_quant_row codes[PANEL] = {{0}};
+    for (uint32_t lane = 0; lane < PANEL; lane++) {
+        const tt_matrix_part *part = rows[lane].part;
+        if (part == NULL)
+            continue;
+        codes[lane].codes = (const uint8_t *)part->values + rows[lane].row * row_bytes;
+        codes[lane].scale = channel_number(part->scale, rows[lane].row);
+        codes[lane].offset = channel_number(part->offset, rows[lane].row);
+    }
+    tt_quant_pack_panel(dtype, codes, n_columns, panel);
+}
+
 static void pack_panel(const packing *pack, uint32_t panel, void *values)
 {
     output_row rows[PANEL];
     for (uint32_t lane = 0; lane < PANEL; lane++)
         rows[lane] = row_at(pack, panel, lane);
+    if (tt_quant_is_type(pack->matrix->dtype)) {
+        size_t panel_bytes = pack->matrix->values.n_bytes / pack->n_panels;
+        pack_quantized(pack, rows, (uint8_t *)values + panel * panel_bytes);
+        return;
+    }
     size_t slice_size = (size_t)pack->matrix->n_taps * 4 * PANEL;
     size_t start = (size_t)panel * pack->n_slices * slice_size;
     for (uint32_t slice = 0; slice < pack->n_slices;) {
         chunk part = chunk_at(pack, slice);
-        if (pack->matrix->is_half)
+        if (pack->matrix->dtype == TT_F16)
             pack_chunk_half(pack, rows, &part, (uint16_t *)values + start + slice * slice_size);
         else
             pack_chunk_float(pack, rows, &part, (float *)values + start + slice * slice_size);
@@ -165,9 +222,9 @@ static void pack_panel(const packing *pack, uint32_t panel, void *values)
     }
 }
 
-static void pack_bias(const packing *pack, uint32_t n_panels, float *bias)
+static void pack_bias(const packing *pack, float *bias)
 {
-    for (uint32_t i = 0; i < n_panels * PANEL; i++) {
+    for (uint32_t i = 0; i < pack->n_panels * PANEL; i++) {
         output_row from = row_at(pack, i / PANEL, i % PANEL);
         bias[i] = 0.0f;
         if (from.part == NULL || from.part->bias == NULL)
@@ -177,7 +234,7 @@ static void pack_bias(const packing *pack, uint32_t n_panels, float *bias)
     }
 }
 
-static bool is_weight_type(tt_dtype dtype)
+static bool is_float_type(tt_dtype dtype)
 {
     return dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16 || dtype == TT_F64;
 }
@@ -186,27 +243,49 @@ static tt_status check_part(const tt_matrix_part *part, uint32_t n_taps, tt_erro
 {
     if (part->values == NULL || part->n_out == 0)
         return tt_fail(err, TT_ERROR_INTERNAL, "A weight matrix was given a part without values.");
-    if (!is_weight_type(part->dtype) || (part->bias != NULL && !is_weight_type(part->bias_dtype)))
+    bool is_known =
+        is_float_type(part->dtype) || tt_dtype_is_block(part->dtype) || (part->dtype == TT_I8 && part->scale != NULL);
+    if (!is_known)
+        return tt_fail(
+            err, TT_ERROR_UNSUPPORTED,
+            "Weights are stored as %s, expected F32, F16, BF16, F64, a block type or I8 with scales: convert "
+            "the model.",
+            tt_dtype_name(part->dtype));
+    if (part->bias != NULL && !is_float_type(part->bias_dtype))
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
-                       "Weights are stored as %s, expected F32, F16, BF16 or F64: convert the model.",
-                       tt_dtype_name(is_weight_type(part->dtype) ? part->bias_dtype : part->dtype));
+                       "A bias is stored as %s, expected F32, F16, BF16 or F64: convert the model.",
+                       tt_dtype_name(part->bias_dtype));
     if (part->transposed && n_taps != 1)
         return tt_fail(err, TT_ERROR_INTERNAL, "A transposed weight matrix cannot have taps.");
     return TT_OK;
+}
+
+/* The type that the parts keep, or the one that they are widened to. */
+static tt_dtype packed_type(tt_storage storage, const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix)
+{
+    tt_dtype first = parts[0].dtype;
+    bool all_alike = true, all_half = true;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        all_alike = all_alike && parts[i].dtype == first && !parts[i].transposed;
+        all_half = all_half && parts[i].dtype == TT_F16;
+    }
+    bool has_whole_blocks = tt_matrix_columns(matrix) % tt_dtype_block(first) == 0;
+    bool has_whole_slices = matrix->split == matrix->n_in || matrix->split % 4 == 0;
+    if (tt_quant_is_type(first) && all_alike && has_whole_blocks && has_whole_slices)
+        return first;
+    return all_half || storage == TT_STORAGE_F16 ? TT_F16 : TT_F32;
 }
 
 /* Fills the matrix's numbers from the request; checks what the callers promise. */
 static tt_status describe(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts, tt_matrix *matrix,
                           tt_error *err)
 {
-    bool all_half = true;
     uint64_t n_out = 0;
     for (uint32_t i = 0; i < n_parts; i++) {
         tt_status status = check_part(&parts[i], matrix->n_taps, err);
         if (status != TT_OK)
             return status;
         n_out += parts[i].n_out;
-        all_half = all_half && parts[i].dtype == TT_F16;
     }
     if (n_out == 0 || n_out > UINT32_MAX - PANEL || matrix->n_in == 0 || matrix->n_in > UINT32_MAX / 16 ||
         matrix->split > matrix->n_in || (matrix->n_taps != 1 && matrix->n_taps != 9) ||
@@ -215,7 +294,7 @@ static tt_status describe(const tt_kernels *kernels, const tt_matrix_part *parts
                        "A weight matrix of %llu outputs, %u inputs (split at %u) and %u taps cannot be packed.",
                        (unsigned long long)n_out, matrix->n_in, matrix->split, matrix->n_taps);
     matrix->n_out = (uint32_t)n_out;
-    matrix->is_half = all_half || kernels->storage == TT_STORAGE_F16;
+    matrix->dtype = packed_type(kernels->storage, parts, n_parts, matrix);
     return TT_OK;
 }
 
@@ -225,11 +304,20 @@ static uint32_t count_slices(const tt_matrix *matrix)
     return (matrix->split + 3) / 4 + (matrix->n_in - matrix->split + 3) / 4;
 }
 
-/* Bytes of the packed values; false when they do not fit in memory. */
-static bool packed_bytes(const tt_matrix *matrix, uint32_t n_slices, size_t *n_bytes)
+static packing make_packing(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix)
 {
-    size_t n_panels = ((size_t)matrix->n_out + PANEL - 1) / PANEL, size = matrix->is_half ? 2 : 4;
-    return tt_mul_size(n_panels, n_slices, n_bytes) && tt_mul_size(*n_bytes, matrix->n_taps, n_bytes) &&
+    return (packing){parts, n_parts, matrix, count_slices(matrix), (matrix->n_out + PANEL - 1) / PANEL};
+}
+
+/* Bytes of the packed values; false when they do not fit in memory. */
+static bool packed_bytes(const tt_matrix *matrix, size_t *n_bytes)
+{
+    size_t n_panels = ((size_t)matrix->n_out + PANEL - 1) / PANEL, size = matrix->dtype == TT_F16 ? 2 : 4;
+    tt_quant_layout layout;
+    if (tt_quant_is_type(matrix->dtype))
+        return tt_quant_layout_of(matrix->dtype, tt_matrix_columns(matrix), &layout) &&
+               tt_mul_size(n_panels, layout.n_bytes, n_bytes);
+    return tt_mul_size(n_panels, count_slices(matrix), n_bytes) && tt_mul_size(*n_bytes, matrix->n_taps, n_bytes) &&
            tt_mul_size(*n_bytes, 4 * PANEL * size, n_bytes);
 }
 
@@ -240,7 +328,7 @@ tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *pa
     tt_status status = describe(kernels, parts, n_parts, matrix, err);
     if (status != TT_OK)
         return status;
-    if (!packed_bytes(matrix, count_slices(matrix), &matrix->values.n_bytes))
+    if (!packed_bytes(matrix, &matrix->values.n_bytes))
         return tt_fail(err, TT_ERROR_MEMORY, "A weight matrix of %u outputs and %u inputs does not fit in memory.",
                        matrix->n_out, n_in);
     matrix->bias.n_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float);
@@ -255,7 +343,7 @@ uint32_t tt_matrix_panels(const tt_matrix *matrix)
 void tt_matrix_pack_panels(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, uint32_t first_panel,
                            uint32_t n_panels, void *bytes)
 {
-    packing pack = {parts, n_parts, matrix, count_slices(matrix)};
+    packing pack = make_packing(parts, n_parts, matrix);
     for (uint32_t i = 0; i < n_panels; i++)
         pack_panel(&pack, first_panel + i, bytes);
 }
@@ -268,14 +356,14 @@ void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matr
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
                                 tt_matrix *matrix, tt_error *err)
 {
-    packing pack = {parts, n_parts, matrix, count_slices(matrix)};
+    packing pack = make_packing(parts, n_parts, matrix);
     void *bytes = NULL;
     tt_status status = tt_buffer_create(kernels->device, matrix->bias.n_bytes, "bias", &matrix->bias, err);
     if (status == TT_OK)
         status = tt_buffer_map(kernels->device, &matrix->bias, &bytes, err);
     if (status != TT_OK)
         return status;
-    pack_bias(&pack, (matrix->n_out + PANEL - 1) / PANEL, bytes);
+    pack_bias(&pack, bytes);
     return tt_buffer_unmap(kernels->device, &matrix->bias, bytes, err);
 }
 
@@ -316,7 +404,7 @@ tt_status tt_vector_create(const tt_kernels *kernels, tt_dtype dtype, const void
                            tt_error *err)
 {
     *vector = (tt_vector){.n = n};
-    if (n == 0 || n > UINT32_MAX - PANEL || values == NULL || !is_weight_type(dtype))
+    if (n == 0 || n > UINT32_MAX - PANEL || values == NULL || !is_float_type(dtype))
         return tt_fail(err, TT_ERROR_INTERNAL, "A vector of %u values of type %s cannot be stored.", n,
                        tt_dtype_name(dtype));
     size_t n_padded = tt_round_up(n, PANEL);

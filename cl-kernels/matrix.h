@@ -1,14 +1,18 @@
 /* matrix.h - weights of linear and convolution layers in the device's packed form, and small float vectors.
  *
- * Packed values: [ceil(n_out/32)][k][32] with k = (input slice, tap, channel in slice) running over
+ * Block types and w8c stay as they are, in the order of quant.h, when all parts of a matrix have that one type, are not
+ * transposed, have rows of whole blocks, and two sources meet at a multiple of four channels; anything else that is
+ * quantized is widened to half (float in the F32 form).
+ *
+ * Packed values of the others: [ceil(n_out/32)][k][32] with k = (input slice, tap, channel in slice) running over
  * ceil(n_in/4) * n_taps * 4, zero-padded, so that one k row feeds a register tile of 32 outputs and a GPU wave reads it
  * uniformly. Elements are half or float; stored F16 checkpoints stay half in both storage forms (exact), F32 and BF16
  * become float in the F32 form. The bias is float, padded to 32. */
 #ifndef TT_CL_KERNELS_MATRIX_H
 #define TT_CL_KERNELS_MATRIX_H
 
-#include "base/dtype.h"
 #include "cl-kernels/plane.h"
+#include "cl-kernels/quant.h"
 
 /* One stored weight tensor: [n_out, n_in] (or [n_in, n_out] when transposed), or [n_out, n_in, kh, kw]. */
 typedef struct tt_matrix_part {
@@ -26,8 +30,8 @@ typedef struct tt_matrix {
     tt_buffer bias; /* float [round_up(n_out, 32)], always present */
     uint32_t n_out, n_in, n_taps;
     uint32_t split; /* two-source input: channels of the first source (padded to 4 on its own), else n_in */
-    bool is_half;
-    bool is_geglu; /* outputs j and j + n_out/2 are neighbours: see below */
+    tt_dtype dtype; /* of the packed values: F32, F16, a block type, or I8 (w8c) */
+    bool is_geglu;  /* outputs j and j + n_out/2 are neighbours: see below */
 } tt_matrix;
 
 /* Packs n_parts tensors stacked along the output dimension (QKV as one matrix), all with n_in inputs and n_taps taps
@@ -55,6 +59,9 @@ void tt_matrix_pack_panels(const tt_matrix_part *parts, uint32_t n_parts, const 
 
 /* Panels of a matrix: ceil(n_out / 32). */
 uint32_t tt_matrix_panels(const tt_matrix *matrix);
+
+/* Columns of a quantized matrix: n_in * n_taps. */
+uint32_t tt_matrix_columns(const tt_matrix *matrix);
 
 /* Makes the bias of a described matrix. */
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,

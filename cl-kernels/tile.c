@@ -1,6 +1,8 @@
 /* tile.c - cuts matrix work into work items. */
 #include "cl-kernels/tile.h"
 
+#include "cl-kernels/dequantize.h"
+
 #include <stdio.h>
 
 /* Limits that size the private arrays of tile.clh: about 200 KB with 13 positions. */
@@ -8,6 +10,9 @@ enum { MAX_TILES = 8, MAX_SUMS = 80, BLOCK_ROWS = 36 };
 
 /* Register tiles: 13 x 32 sums fill 26 of 32 registers of 16 floats, 6 x 16 suit 16 registers of 8 or 32 of 4. */
 enum { WIDE_POSITIONS = 13, NARROW_POSITIONS = 6 };
+
+/* From how many positions on weights are widened into scratch (GPUs), and what its places are multiples of. */
+enum { SCRATCH_POSITIONS = 64, SCRATCH_ALIGNMENT = 256 };
 
 /* Work items of plain.clh. */
 enum { PLAIN_POSITIONS = 4, PLAIN_LANES = 32, PLAIN_PARTS = 4 };
@@ -42,8 +47,8 @@ static void choose_cut(size_t n_tiles, size_t n_panels, uint32_t n_units, tt_til
         }
 }
 
-static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions, tt_tile_plan *plan,
-                            tt_error *err)
+static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, tt_dtype dtype, size_t n_positions,
+                            tt_tile_plan *plan, tt_error *err)
 {
     bool is_wide = false;
     tt_status status = tt_launch_wide_registers(kernels, &is_wide, err);
@@ -51,9 +56,9 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, 
         return status;
     uint32_t positions = is_wide ? WIDE_POSITIONS : NARROW_POSITIONS;
     (void)snprintf(plan->options, sizeof(plan->options),
-                   "-DTT_WEIGHT_HALF=%d -DTILE_POSITIONS=%u -DTILE_WIDE=%d -DTILE_BLOCK_ROWS=%d -DTILE_MAX_TILES=%d "
-                   "-DTILE_MAX_SUMS=%d",
-                   matrix->is_half, positions, is_wide, BLOCK_ROWS, MAX_TILES, MAX_SUMS);
+                   "-DTT_WEIGHT_HALF=%d -DTT_WEIGHT_QUANT=%d -DTILE_POSITIONS=%u -DTILE_WIDE=%d -DTILE_BLOCK_ROWS=%d "
+                   "-DTILE_MAX_TILES=%d -DTILE_MAX_SUMS=%d",
+                   dtype == TT_F16, tt_quant_is_type(dtype), positions, is_wide, BLOCK_ROWS, MAX_TILES, MAX_SUMS);
     size_t n_tiles = tt_ceil_div(n_positions, positions), n_panels = tt_ceil_div(matrix->n_out, 32);
     choose_cut(n_tiles, n_panels, tt_device_caps(kernels->device)->n_compute_units, plan);
     size_t slices = tt_matrix_slices(matrix), n_blocks = tt_ceil_div(slices, BLOCK_ROWS / matrix->n_taps);
@@ -64,18 +69,57 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, 
     return TT_OK;
 }
 
-tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions, tt_tile_plan *plan,
-                            tt_error *err)
+tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, const tt_tile_weights *weights,
+                            size_t n_positions, tt_tile_plan *plan, tt_error *err)
 {
     *plan = (tt_tile_plan){0};
+    tt_dtype dtype = weights->dtype;
     if (kernels->family == TT_FAMILY_CPU_TILE)
-        return plan_tiles(kernels, matrix, n_positions, plan, err);
-    (void)snprintf(plan->options, sizeof(plan->options), "-DTT_WEIGHT_HALF=%d", matrix->is_half);
+        return plan_tiles(kernels, matrix, dtype, n_positions, plan, err);
+    if (tt_quant_is_type(dtype))
+        (void)snprintf(plan->options, sizeof(plan->options), "-DTT_WEIGHT_QUANT=1 -DQUANT_TYPE=%d", (int)dtype);
+    else
+        (void)snprintf(plan->options, sizeof(plan->options), "-DTT_WEIGHT_HALF=%d", dtype == TT_F16);
     plan->global[0] = tt_ceil_div(tt_ceil_div(n_positions, PLAIN_POSITIONS), PLAIN_LANES) * PLAIN_LANES;
     plan->global[1] = tt_ceil_div(matrix->n_out, 32) * PLAIN_PARTS;
     plan->local[0] = PLAIN_LANES;
     plan->local[1] = 1;
     return TT_OK;
+}
+
+size_t tt_tile_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions)
+{
+    if (kernels->family == TT_FAMILY_CPU_TILE || !tt_quant_is_type(matrix->dtype) || n_positions < SCRATCH_POSITIONS)
+        return 0;
+    return tt_dequantize_bytes(kernels, matrix);
+}
+
+tt_status tt_tile_prepare(const tt_kernels *kernels, const tt_matrix *matrix, cl_mem scratch, size_t scratch_offset,
+                          tt_recorder *recorder, tt_tile_weights *weights, tt_error *err)
+{
+    *weights = (tt_tile_weights){.mem = matrix->values.mem, .dtype = matrix->dtype};
+    if (scratch == NULL || kernels->family == TT_FAMILY_CPU_TILE || !tt_quant_is_type(matrix->dtype))
+        return TT_OK;
+    *weights = (tt_tile_weights){
+        .mem = scratch, .offset = scratch_offset, .dtype = kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32};
+    tt_dequantize_args args = {.matrix = matrix, .out = scratch, .out_offset = scratch_offset};
+    return tt_dequantize_record(kernels, &args, recorder, err);
+}
+
+void tt_tile_set_quant(tt_launcher *launcher, const tt_matrix *matrix, size_t offset)
+{
+    tt_quant_layout layout = {0};
+    uint32_t n_columns = tt_matrix_columns(matrix), unit = (uint32_t)(offset / SCRATCH_ALIGNMENT);
+    if (tt_quant_is_type(matrix->dtype))
+        (void)tt_quant_layout_of(matrix->dtype, n_columns, &layout); /* fits: the matrix was described */
+    tt_launcher_uint4(launcher, layout.high_at, layout.d_at, layout.scales_at, layout.n_bytes);
+    tt_launcher_uint4(launcher, (uint32_t)matrix->dtype, n_columns, unit, 0);
+}
+
+void tt_tile_set_weights(tt_launcher *launcher, const tt_matrix *matrix, const tt_tile_weights *weights)
+{
+    tt_launcher_buffer(launcher, weights->mem);
+    tt_tile_set_quant(launcher, matrix, weights->offset);
 }
 
 tt_status tt_tile_record(tt_launcher *launcher, const tt_tile_plan *plan, const char *stem, double flops, double bytes,

@@ -13,9 +13,31 @@ typedef struct tt_tile_plan {
     size_t global[2], local[2];
 } tt_tile_plan;
 
+/* Where the weights of a launch are, and as what. */
+typedef struct tt_tile_weights {
+    cl_mem mem;
+    size_t offset; /* bytes, a multiple of 256 */
+    tt_dtype dtype;
+} tt_tile_weights;
+
+/* Bytes of scratch with which a launch over n_positions positions is faster: the matrix is widened into it once instead
+ * of in every work item. 0 when it would not help. */
+size_t tt_tile_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions);
+
+/* The weights of a launch: the matrix's own, or (when there is scratch and the matrix is quantized) a widened copy in
+ * the scratch, whose making is recorded. */
+tt_status tt_tile_prepare(const tt_kernels *kernels, const tt_matrix *matrix, cl_mem scratch, size_t scratch_offset,
+                          tt_recorder *recorder, tt_tile_weights *weights, tt_error *err);
+
 /* Chooses the cut for n_positions positions of a matrix. */
-tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, size_t n_positions, tt_tile_plan *plan,
-                            tt_error *err);
+tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, const tt_tile_weights *weights,
+                            size_t n_positions, tt_tile_plan *plan, tt_error *err);
+
+/* The three arguments that weights are: buffer, sections, coded (see linear.cl). */
+void tt_tile_set_weights(tt_launcher *launcher, const tt_matrix *matrix, const tt_tile_weights *weights);
+
+/* The last two of them for the matrix's own weights, zeros when they are not quantized; offset in bytes. */
+void tt_tile_set_quant(tt_launcher *launcher, const tt_matrix *matrix, size_t offset);
 
 /* Ends a launcher whose arguments are set by recording the launch of a plan. */
 tt_status tt_tile_record(tt_launcher *launcher, const tt_tile_plan *plan, const char *stem, double flops, double bytes,

@@ -10,6 +10,7 @@ cli_exit cli_inspect(const cli_options *options);
 cli_exit cli_stage(const cli_options *options);
 cli_exit cli_samplers(const cli_options *options);
 cli_exit cli_quantize(const cli_options *options);
+cli_exit cli_plan(const cli_options *options);
 
 typedef struct cli_command {
     const char *name;

@@ -3,10 +3,9 @@
 #include "cli/marks.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
-#include "cli/session.h"
+#include "cli/request.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,10 +15,7 @@ typedef struct job {
     const cli_options *options;
     cli_session session;
     tt_context *pictures; /* for previews: the session's context is busy then */
-    tt_generate_params params;
-    tt_model_info info;
-    tt_image init_image, mask;
-    char *scheduler_config;
+    cli_request request;
     cli_progress progress;
     cli_exit preview_code; /* why a preview ended the run */
     uint32_t first;        /* number of the picture to begin with: a resumed batch has the earlier ones on disk */
@@ -46,10 +42,9 @@ static cli_exit check_options(const cli_options *o)
 {
     if (o->prompt == NULL)
         return cli_fail(CLI_USAGE, "there is no prompt; say what to paint with -p \"a cat on a blue background\"");
-    if (o->mask != NULL && o->init_image == NULL)
-        return cli_fail(CLI_USAGE, "--mask needs the picture to repaint: add it with -i");
-    if (o->vae != NULL && o->taesd != NULL)
-        return cli_fail(CLI_USAGE, "--vae and --taesd both replace the VAE; give one of them");
+    cli_exit code = cli_request_check(o);
+    if (code != CLI_OK)
+        return code;
     if (o->producer != NULL && strlen(o->producer) > 128)
         return cli_fail(CLI_USAGE, "the code of --aigc-producer has %zu bytes; at most 128 are taken (27 are usual)",
                         strlen(o->producer));
@@ -104,92 +99,17 @@ static cli_exit check_files(const cli_options *o)
 
 /* ---- the request */
 
-/* Sides of the result: as asked for, else the start picture's rounded down to what the model can do, else the model's
- * own. */
-static void choose_size(const job *j, uint32_t *width, uint32_t *height)
-{
-    const cli_options *o = j->options;
-    uint32_t factor = j->info.vae_factor;
-    if (j->init_image.pixels != NULL) {
-        *width = j->init_image.width < factor ? factor : j->init_image.width / factor * factor;
-        *height = j->init_image.height < factor ? factor : j->init_image.height / factor * factor;
-    }
-    if (o->width != 0)
-        *width = o->width;
-    if (o->height != 0)
-        *height = o->height;
-}
-
-/* Reads a picture; the result is resized once the request's size is known. */
-static cli_exit read_picture(job *j, const char *path, uint32_t n_channels, tt_image *image)
-{
-    if (path == NULL)
-        return CLI_OK;
-    tt_status status = tt_image_read(j->session.context, path, n_channels, image);
-    return status == TT_OK ? CLI_OK : cli_fail_status(j->session.context, status);
-}
-
-static cli_exit fit_picture(job *j, tt_image *image)
-{
-    tt_image fitted;
-    if (image->pixels == NULL || (image->width == j->params.width && image->height == j->params.height))
-        return CLI_OK;
-    tt_status status = tt_image_resized(j->session.context, image, j->params.width, j->params.height, &fitted);
-    if (status != TT_OK)
-        return cli_fail_status(j->session.context, status);
-    tt_image_free(image);
-    *image = fitted;
-    return CLI_OK;
-}
-
-static void take_numbers(const cli_options *o, tt_generate_params *p)
-{
-    if (o->n_steps != 0)
-        p->n_steps = o->n_steps;
-    if (!isnan(o->cfg_scale))
-        p->cfg_scale = (float)o->cfg_scale;
-    if (!isnan(o->strength))
-        p->strength = (float)o->strength;
-    if (!isnan(o->eta))
-        p->eta = (float)o->eta;
-    p->seed = o->seed;
-    p->clip_skip = o->clip_skip;
-    p->rng = (tt_rng)o->rng;
-}
-
 static bool on_progress(void *user, const tt_progress *report);
 
 static cli_exit prepare_request(job *j)
 {
     const cli_options *o = j->options;
-    tt_generate_params *p = &j->params;
-    tt_status status = tt_model_get_info(j->session.model, &j->info);
-    if (status == TT_OK)
-        status = tt_generate_params_default(j->session.model, p);
-    if (status != TT_OK)
-        return cli_fail_status(j->session.context, status);
-    take_numbers(o, p);
-    p->prompt = o->prompt;
-    p->negative_prompt = o->negative_prompt;
-    p->sampler = o->sampler;
-    p->schedule = o->schedule;
+    cli_exit code = cli_request_make(o, &j->session, &j->request);
+    tt_generate_params *p = &j->request.params;
     p->preview = o->preview != NULL;
     p->resume_path = o->resume;
     p->progress = on_progress;
     p->progress_user = j;
-    cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, &j->scheduler_config) : CLI_OK;
-    p->scheduler_config = j->scheduler_config;
-    if (code == CLI_OK)
-        code = read_picture(j, o->init_image, 3, &j->init_image);
-    if (code == CLI_OK)
-        code = read_picture(j, o->mask, 1, &j->mask);
-    choose_size(j, &p->width, &p->height);
-    if (code == CLI_OK)
-        code = fit_picture(j, &j->init_image);
-    if (code == CLI_OK)
-        code = fit_picture(j, &j->mask);
-    p->init_image = j->init_image.pixels ? &j->init_image : NULL;
-    p->mask = j->mask.pixels ? &j->mask : NULL;
     return code;
 }
 
@@ -257,15 +177,15 @@ static void print_heading(job *j)
     FILE *out = j->progress.stream;
     if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
         return;
-    (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->info.name, j->info.family,
-                  (double)j->info.n_parameters * 1e-6, precision_name(j->info.precision), device.name);
+    (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->request.info.name, j->request.info.family,
+                  (double)j->request.info.n_parameters * 1e-6, precision_name(j->request.info.precision), device.name);
     (void)fflush(out);
 }
 
 static cli_exit write_picture(job *j, const char *path, const tt_image *image, const tt_generate_stats *stats)
 {
     cli_marks marks;
-    cli_exit code = cli_marks_make(j->options, j->session.model, &j->params, stats, image, &marks);
+    cli_exit code = cli_marks_make(j->options, j->session.model, &j->request.params, stats, image, &marks);
     if (code != CLI_OK)
         return code;
     tt_status status = tt_image_write_png(j->session.context, path, image, &marks.marks);
@@ -275,7 +195,7 @@ static cli_exit write_picture(job *j, const char *path, const tt_image *image, c
     cli_progress_summary(&j->progress, stats);
     if (!j->options->quiet)
         (void)printf("wrote %s (%ux%u, seed %lld)\n", path, image->width, image->height,
-                     (long long)((uint64_t)stats->seed + j->params.first_image));
+                     (long long)((uint64_t)stats->seed + j->request.params.first_image));
     (void)fflush(stdout);
     return CLI_OK;
 }
@@ -303,13 +223,13 @@ static cli_exit run_one(job *j, uint32_t index)
     if (code != CLI_OK)
         return code;
     j->progress.image = index;
-    j->params.first_image = index;
-    tt_status status = tt_generate(j->session.model, &j->params, &image, &stats);
+    j->request.params.first_image = index;
+    tt_status status = tt_generate(j->session.model, &j->request.params, &image, &stats);
     if (status != TT_OK)
         return explain(j, status);
     code = write_picture(j, path, &image, &stats);
     tt_image_free(&image);
-    j->params.seed = stats.seed;
+    j->request.params.seed = stats.seed;
     return code;
 }
 
@@ -318,6 +238,8 @@ static cli_exit run(job *j)
     cli_exit code = cli_session_begin(j->options, &j->session);
     if (code == CLI_OK && (j->pictures = tt_context_create()) == NULL)
         code = cli_fail_memory();
+    if (code == CLI_OK)
+        code = find_first(j); /* before the model is loaded: a damaged file is told at once */
     if (code == CLI_OK)
         code = cli_session_load(j->options, &j->session);
     if (code == CLI_OK)
@@ -328,8 +250,6 @@ static cli_exit run(job *j)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
-    if (code == CLI_OK)
-        code = find_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
     return code == CLI_OK ? remove_resume(j->options) : code;
@@ -343,9 +263,7 @@ cli_exit cli_generate(const cli_options *options)
         code = check_files(options);
     if (code == CLI_OK)
         code = run(&j);
-    tt_image_free(&j.init_image);
-    tt_image_free(&j.mask);
-    free(j.scheduler_config);
+    cli_request_free(&j.request);
     cli_session_end(&j.session);
     tt_context_destroy(j.pictures);
     return code;

@@ -35,8 +35,17 @@ static const char quantize_details[] =
     "The input is anything that -m takes elsewhere; the output is one GGUF file that needs nothing beside it. Without\n"
     "--calibrate and --mixed no device is used. docs/quantize.md has sizes and errors of all types.\n";
 
+static const char plan_details[] =
+    "\n"
+    "  tintype plan -m model.safetensors -W 768 -H 512 --steps 25\n"
+    "  tintype plan -m model.safetensors --memory-budget 900MB --json\n"
+    "\n"
+    "Nothing is run but a few kernels that tell the device's speed, and no weights are read. A request that does not\n"
+    "fit ends with exit code 1 and the sentence that generate would give.\n";
+
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
+    {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
     {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",

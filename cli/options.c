@@ -46,6 +46,32 @@ static bool read_pair(const char *text, char mark, uint32_t pair[2])
     return true;
 }
 
+/* "900MB", "1.5GiB": a number and its unit. Decimal units are powers of 1000, binary ones of 1024. */
+static bool read_bytes(const char *text, uint64_t *n_bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"B", 1},         {"KB", 1e3},       {"MB", 1e6},       {"GB", 1e9},
+                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    char number[32];
+    size_t n = strspn(text, "0123456789.");
+    double value;
+    if (n == 0 || n >= sizeof number)
+        return false;
+    memcpy(number, text, n);
+    number[n] = '\0';
+    if (!read_real(number, 0.0, 1e18, &value))
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(text + n, units[i].name) == 0) {
+            value *= units[i].bytes;
+            *n_bytes = value >= 1.0 && value < 1e18 ? (uint64_t)value : 0;
+            return *n_bytes > 0;
+        }
+    return false;
+}
+
 /* The place of text in "a|b|c". */
 static bool read_choice(const char *text, const char *list, uint32_t *place)
 {
@@ -72,6 +98,10 @@ static cli_exit fail_value(const cli_option *option, const char *text)
     case CLI_REAL:
         return cli_fail(CLI_USAGE, "--%s takes a number from %g to %g, not \"%s\"", option->name, option->low,
                         option->high, text);
+    case CLI_BYTES:
+        return cli_fail(CLI_USAGE,
+                        "--%s takes a size with its unit (B, KB, MB, GB, KiB, MiB or GiB), such as 900MB, not \"%s\"",
+                        option->name, text);
     case CLI_FLAG:
     case CLI_TEXT:
     case CLI_PAIR:
@@ -106,6 +136,9 @@ static cli_exit set_value(const cli_option *option, const char *text, cli_option
         break;
     case CLI_PAIR:
         is_good = read_pair(text, strchr(option->argument, ',') ? ',' : 'x', (uint32_t *)(void *)target);
+        break;
+    case CLI_BYTES:
+        is_good = read_bytes(text, (uint64_t *)(void *)target);
         break;
     case CLI_CHOICE:
         is_good = read_choice(text, option->argument, (uint32_t *)(void *)target);

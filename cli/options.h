@@ -12,8 +12,9 @@ enum {
     CLI_IN_STAGE = 8,
     CLI_IN_SAMPLERS = 16,
     CLI_IN_QUANTIZE = 32,
-    CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE,
-    CLI_IN_ALL = 63
+    CLI_IN_PLAN = 64,
+    CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
+    CLI_IN_ALL = 127
 };
 
 enum { CLI_MAX_WORDS = 2 };
@@ -31,6 +32,7 @@ typedef struct cli_options {
     uint32_t original_size[2], target_size[2], crop[2]; /* height, width; top, left */
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
+    uint64_t memory_budget; /* bytes */
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
@@ -51,6 +53,7 @@ typedef enum cli_kind {
     CLI_SEED,     /* int64_t */
     CLI_REAL,     /* double in low..high */
     CLI_PAIR,     /* uint32_t[2]: "HxW" or "T,L", as the argument's name shows */
+    CLI_BYTES,    /* uint64_t, at least 1: "900MB", with a unit */
     CLI_CHOICE    /* uint32_t: the place in the argument's list "a|b|c" */
 } cli_kind;
 

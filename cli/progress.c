@@ -140,8 +140,9 @@ void cli_progress_summary(const cli_progress *progress, const tt_generate_stats 
     }
     print_time(out, "resume file", stats->resume_ms);
     print_time(out, "VAE decoder", stats->decode_ms);
-    (void)fprintf(out, "  %-14s %8.2f s", "total", stats->total_ms * 1e-3);
-    if (stats->device_bytes > 0)
-        (void)fprintf(out, "  (%.0f MB on the device at the peak)", (double)stats->device_bytes * 1e-6);
-    (void)fputc('\n', out);
+    (void)fprintf(out, "  %-14s %8.2f s\n", "total", stats->total_ms * 1e-3);
+    if (stats->peak_bytes > 0)
+        (void)fprintf(out, "  %-14s %8.0f MB  (%.0f MB forecast, %.0f MB on the device, %s)\n", "memory at most",
+                      (double)stats->peak_bytes * 1e-6, (double)stats->forecast_bytes * 1e-6,
+                      (double)stats->device_bytes * 1e-6, tt_memory_mode_name(stats->memory_mode));
 }

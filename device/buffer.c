@@ -111,3 +111,13 @@ uint64_t tt_device_peak_bytes(const tt_device *device)
 {
     return device->peak_bytes;
 }
+
+bool tt_device_shares_memory(const tt_device *device)
+{
+    return device->found.shared_memory;
+}
+
+void tt_device_restart_peak(tt_device *device)
+{
+    device->peak_bytes = device->bytes;
+}

@@ -51,6 +51,12 @@ cl_device_id tt_device_id(const tt_device *device);
 cl_command_queue tt_device_queue(const tt_device *device);
 const tt_log *tt_device_log(const tt_device *device);
 
+/* True when buffers lie in the host's memory (CPUs, phones): they count in the process's resident memory then. */
+bool tt_device_shares_memory(const tt_device *device);
+
+/* Kernel programs that were built or loaded so far; they stay until the device is closed. */
+size_t tt_device_n_programs(const tt_device *device);
+
 /* A device buffer; counted in the device's account. */
 typedef struct tt_buffer {
     cl_mem mem;
@@ -74,9 +80,10 @@ tt_status tt_buffer_read(tt_device *device, const tt_buffer *buffer, size_t offs
 tt_status tt_buffer_map(tt_device *device, const tt_buffer *buffer, void **bytes, tt_error *err);
 tt_status tt_buffer_unmap(tt_device *device, const tt_buffer *buffer, void *bytes, tt_error *err);
 
-/* Bytes held now and at the highest moment. */
+/* Bytes held now and at the highest moment since the device was opened or the peak restarted. */
 uint64_t tt_device_bytes(const tt_device *device);
 uint64_t tt_device_peak_bytes(const tt_device *device);
+void tt_device_restart_peak(tt_device *device);
 
 /* Waits for all launches and copies of the in-order queue. */
 tt_status tt_device_finish(tt_device *device, tt_error *err);

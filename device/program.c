@@ -36,6 +36,14 @@ void tt_programs_release(tt_device *device)
     device->programs = NULL;
 }
 
+size_t tt_device_n_programs(const tt_device *device)
+{
+    size_t n = 0;
+    for (const tt_program *p = device->programs; p != NULL; p = p->next)
+        n++;
+    return n;
+}
+
 /* The build log (free()), NULL when there is none. */
 static char *read_build_log(const tt_device *device, cl_program program)
 {

@@ -101,7 +101,7 @@ static tt_op op_of(tt_op_kind kind, tt_value in, tt_value out)
 }
 
 /* Adds a host array; its buffer is made at once. SIZE_MAX when building has failed. */
-static size_t add_io(tt_graph *graph, const char *name, size_t n, bool is_ids)
+static size_t add_io(tt_graph *graph, const char *name, size_t n)
 {
     if (graph->status != TT_OK)
         return SIZE_MAX;
@@ -109,7 +109,7 @@ static size_t add_io(tt_graph *graph, const char *name, size_t n, bool is_ids)
         tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph inputs", graph->io_capacity * 2));
         return SIZE_MAX;
     }
-    tt_io io = {.n = n, .is_ids = is_ids};
+    tt_io io = {.n = n};
     snprintf(io.name, sizeof io.name, "%s", name);
     tt_status status = TT_OK;
     if (graph->kernels.device) /* a graph without a device is planned, not run */
@@ -127,7 +127,7 @@ static tt_value add_input(tt_graph *graph, const char *name, bool is_static, boo
     if (out == TT_NONE)
         return TT_NONE;
     tt_plane p = graph->nodes[out].plane;
-    size_t io = add_io(graph, name, tt_plane_positions(&p) * p.channels, false);
+    size_t io = add_io(graph, name, tt_plane_positions(&p) * p.channels);
     if (io == SIZE_MAX)
         return TT_NONE;
     graph->ios[io].is_static = is_static;
@@ -154,7 +154,7 @@ void tt_graph_output(tt_graph *graph, tt_value value, const char *name, bool cha
     if (!can_use(graph, value))
         return;
     tt_plane p = graph->nodes[value].plane;
-    size_t io = add_io(graph, name, tt_plane_positions(&p) * p.channels, false);
+    size_t io = add_io(graph, name, tt_plane_positions(&p) * p.channels);
     if (io == SIZE_MAX)
         return;
     graph->ios[io].is_output = true;
@@ -196,6 +196,19 @@ static const tt_matrix *find_matrix(tt_graph *graph, const tt_matrix_request *re
     return matrix;
 }
 
+/* Gives an op n_bytes of memory of its own in the arena, unless it needs none; false after noting a failure. */
+static bool add_scratch(tt_graph *graph, tt_op *op, size_t n_bytes)
+{
+    if (n_bytes == 0)
+        return true;
+    op->scratch = new_node(graph, 4, 1, 1, 1);
+    if (op->scratch == TT_NONE)
+        return false;
+    graph->nodes[op->scratch].is_scratch = true;
+    graph->nodes[op->scratch].n_bytes = n_bytes;
+    return true;
+}
+
 tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
 {
     if (!can_use(graph, in) || (o->extra_input && !can_use(graph, o->in2)) ||
@@ -229,6 +242,8 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
     op.residual = o->add_residual ? o->residual : TT_NONE;
     op.activation = o->activation;
     op.matrix = matrix;
+    if (!add_scratch(graph, &op, tt_linear_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+        return TT_NONE;
     return add_op(graph, op, true);
 }
 
@@ -301,6 +316,8 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     op.activation = o->activation;
     op.mode = o->mode;
     op.matrix = matrix;
+    if (!add_scratch(graph, &op, tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+        return TT_NONE;
     return add_op(graph, op, true);
 }
 
@@ -340,13 +357,10 @@ tt_value tt_graph_group_norm(tt_graph *graph, tt_value in, tt_value in2, const c
     op.n_groups = n_groups;
     op.eps = eps;
     op.silu = silu;
-    op.scratch = new_node(graph, 4, 1, 1, 1);
-    if (op.scratch == TT_NONE)
-        return TT_NONE;
     tt_plane second;
     tt_group_norm_args args = tt_graph_group_norm_args(graph, &op, &second);
-    graph->nodes[op.scratch].is_scratch = true;
-    graph->nodes[op.scratch].n_bytes = tt_group_norm_scratch_bytes(&graph->kernels, &args);
+    if (!add_scratch(graph, &op, tt_group_norm_scratch_bytes(&graph->kernels, &args)))
+        return TT_NONE;
     return add_op(graph, op, true);
 }
 
@@ -398,21 +412,15 @@ tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float sca
     return op.out == TT_NONE ? TT_NONE : add_op(graph, op, true);
 }
 
-tt_value tt_graph_embedding(tt_graph *graph, const char *name, uint32_t batch, uint32_t tokens, const char *token_table,
-                            uint32_t n_tokens, const char *position_table, uint32_t n_positions, uint32_t width)
+void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width)
 {
-    tt_op op = op_of(TT_OP_EMBEDDING, TT_NONE, new_node(graph, width, batch, 1, tokens));
-    if (op.out == TT_NONE)
-        return TT_NONE;
-    if (!graph->store)
-        return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL, "the graph has no weights"));
-    tt_status status = tt_weight_store_table(graph->store, token_table, n_tokens, width, &op.tokens, &graph->error);
-    if (status == TT_OK)
-        status = tt_weight_store_table(graph->store, position_table, n_positions, width, &op.positions, &graph->error);
+    if (graph->status != TT_OK)
+        return;
+    tt_weight table;
+    tt_status status = graph->store ? tt_weight_store_table(graph->store, name, n_rows, width, &table, &graph->error)
+                                    : tt_fail(&graph->error, TT_ERROR_INTERNAL, "the graph has no weights");
     if (status != TT_OK)
-        return tt_graph_failed(graph, status);
-    op.io = add_io(graph, name, (size_t)batch * tokens, true);
-    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+        tt_graph_failed(graph, status);
 }
 
 tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_channel, uint32_t n_channels)

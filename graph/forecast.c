@@ -33,8 +33,10 @@ static void count_op(const tt_graph *graph, const tt_op *op, tt_graph_forecast *
     f->linear_flops += op->kind == TT_OP_LINEAR ? flops : 0;
     f->conv3x3_flops += op->kind == TT_OP_CONV3X3 ? flops : 0;
     f->attention_flops += op->kind == TT_OP_ATTENTION ? flops : 0;
-    f->step_bytes += plane_bytes(graph, op->in) + plane_bytes(graph, op->in2) + plane_bytes(graph, op->residual) +
-                     plane_bytes(graph, op->out) + (op->matrix ? (double)op->matrix->values.n_bytes : 0);
+    double bytes = plane_bytes(graph, op->in) + plane_bytes(graph, op->in2) + plane_bytes(graph, op->residual) +
+                   plane_bytes(graph, op->out) + (op->matrix ? (double)op->matrix->values.n_bytes : 0);
+    f->step_bytes += bytes;
+    f->other_bytes += op->matrix || op->kind == TT_OP_ATTENTION ? 0 : bytes;
 }
 
 tt_status tt_graph_make_forecast(tt_graph *graph, tt_graph_forecast *forecast, tt_error *err)

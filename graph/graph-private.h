@@ -4,7 +4,6 @@
 
 #include "cl-kernels/attention.h"
 #include "cl-kernels/elementwise.h"
-#include "cl-kernels/embedding.h"
 #include "cl-kernels/group-norm.h"
 #include "cl-kernels/layer-norm.h"
 #include "cl-kernels/linear.h"
@@ -20,8 +19,7 @@ typedef enum tt_op_kind {
     TT_OP_GROUP_NORM,
     TT_OP_LAYER_NORM,
     TT_OP_ATTENTION,
-    TT_OP_ELEMENTWISE,
-    TT_OP_EMBEDDING
+    TT_OP_ELEMENTWISE
 } tt_op_kind;
 
 /* A value: memory of its own (root == itself) or a channel view of another. */
@@ -39,9 +37,9 @@ typedef struct tt_node {
 typedef struct tt_io {
     char name[64];
     tt_buffer buffer;
-    size_t n;       /* elements (float or int) */
+    size_t n;       /* floats */
     tt_value value; /* of outputs */
-    bool is_static, is_ids, is_output, channels_last;
+    bool is_static, is_output, channels_last;
 } tt_io;
 
 typedef struct tt_op {
@@ -51,10 +49,9 @@ typedef struct tt_op {
     tt_value scratch;
     bool is_static;
     uint32_t order; /* place in the execution: static ops first */
-    size_t io;      /* pack, unpack, embedding */
+    size_t io;      /* pack, unpack */
     const tt_matrix *matrix;
     const tt_vector *scale, *shift;
-    const tt_table *tokens, *positions;
     tt_activation activation;
     tt_conv_mode mode;
     uint32_t n_groups, n_heads;

@@ -94,12 +94,12 @@ tt_status tt_graph_run(tt_graph *graph, tt_error *err)
     return status;
 }
 
-/* The array `name` of the wanted kind and length, or NULL with a sentence. */
-static tt_io *find_io(tt_graph *graph, const char *name, size_t n, bool is_output, bool is_ids, tt_error *err)
+/* The array `name` of the wanted direction and length, or NULL with a sentence. */
+static tt_io *find_io(tt_graph *graph, const char *name, size_t n, bool is_output, tt_error *err)
 {
     for (size_t i = 0; i < graph->n_ios; i++) {
         tt_io *io = &graph->ios[i];
-        if (strcmp(io->name, name) != 0 || io->is_output != is_output || io->is_ids != is_ids)
+        if (strcmp(io->name, name) != 0 || io->is_output != is_output)
             continue;
         if (io->n == n)
             return io;
@@ -112,7 +112,7 @@ static tt_io *find_io(tt_graph *graph, const char *name, size_t n, bool is_outpu
 
 tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err)
 {
-    tt_io *io = find_io(graph, name, n, false, false, err);
+    tt_io *io = find_io(graph, name, n, false, err);
     if (!io)
         return TT_ERROR_INTERNAL;
     if (io->is_static)
@@ -120,17 +120,9 @@ tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values,
     return tt_buffer_write(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);
 }
 
-tt_status tt_graph_write_ids(tt_graph *graph, const char *name, const int32_t *ids, size_t n, tt_error *err)
-{
-    tt_io *io = find_io(graph, name, n, false, true, err);
-    if (!io)
-        return TT_ERROR_INTERNAL;
-    return tt_buffer_write(graph->kernels.device, &io->buffer, 0, ids, n * sizeof *ids, err);
-}
-
 tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err)
 {
-    tt_io *io = find_io(graph, name, n, true, false, err);
+    tt_io *io = find_io(graph, name, n, true, err);
     if (!io)
         return TT_ERROR_INTERNAL;
     return tt_buffer_read(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);

@@ -87,9 +87,9 @@ tt_value tt_graph_attention(tt_graph *graph, tt_value q, tt_value k, tt_value v,
 tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float scale, float scale2, float offset,
                               tt_activation activation);
 
-/* Token ids written by tt_graph_write_ids under `name`; tables by full tensor name. */
-tt_value tt_graph_embedding(tt_graph *graph, const char *name, uint32_t batch, uint32_t tokens, const char *token_table,
-                            uint32_t n_tokens, const char *position_table, uint32_t n_positions, uint32_t width);
+/* Notes that the host reads rows of a table [n_rows][width] (full tensor name) for this graph, as a text encoder does
+ * with its embeddings: the shape is checked and a plan lists the tensor. No op, no memory. */
+void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width);
 
 /* View of n_channels channels from first_channel (a multiple of 4): no work, no memory. */
 tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_channel, uint32_t n_channels);
@@ -109,6 +109,7 @@ typedef struct tt_graph_forecast {
     double static_flops, step_flops;                     /* multiplications and additions of matrix and attention ops */
     double step_bytes;                                   /* weights and activations that a run moves */
     double linear_flops, conv3x3_flops, attention_flops; /* shares of step_flops */
+    double other_bytes;                                  /* share of step_bytes of ops that are none of these three */
     size_t n_ops;                                        /* ops of a run without the static part */
 } tt_graph_forecast;
 
@@ -132,7 +133,6 @@ tt_status tt_graph_run(tt_graph *graph, tt_error *err);
 
 /* Blocking copies; n is checked against the declared shape. */
 tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err);
-tt_status tt_graph_write_ids(tt_graph *graph, const char *name, const int32_t *ids, size_t n, tt_error *err);
 tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err);
 
 /* Outputs in the order in which they were marked; false past the last. *shape is the value's geometry. */

@@ -34,6 +34,13 @@ tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt
     return args;
 }
 
+/* Memory of an op's own: NULL when it has none. */
+static cl_mem scratch_of(const tt_graph *graph, const tt_op *op, size_t *offset)
+{
+    *offset = op->scratch == TT_NONE ? 0 : graph->nodes[op->scratch].offset;
+    return op->scratch == TT_NONE ? NULL : graph->arena.mem;
+}
+
 /* The op's matrix in its place: *copy with the slot's memory when it is streamed. */
 static const tt_matrix *matrix_of(const tt_op *op, const tt_buffer *slot, tt_matrix *copy)
 {
@@ -55,6 +62,7 @@ static tt_status record_linear(tt_graph *graph, const tt_op *op, const tt_buffer
                            .residual = plane_of(graph, op->residual, &residual),
                            .activation = op->activation,
                            .out = required(graph, op->out)};
+    args.scratch = scratch_of(graph, op, &args.scratch_offset);
     return tt_linear_record(&graph->kernels, &args, list, err);
 }
 
@@ -70,6 +78,7 @@ static tt_status record_conv3x3(tt_graph *graph, const tt_op *op, const tt_buffe
                             .residual = plane_of(graph, op->residual, &residual),
                             .activation = op->activation,
                             .out = required(graph, op->out)};
+    args.scratch = scratch_of(graph, op, &args.scratch_offset);
     return tt_conv3x3_record(&graph->kernels, &args, list, err);
 }
 
@@ -115,15 +124,6 @@ static tt_status record_elementwise(tt_graph *graph, const tt_op *op, tt_recorde
     return tt_elementwise_record(&graph->kernels, &args, list, err);
 }
 
-static tt_status record_embedding(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
-{
-    tt_embedding_args args = {.ids = graph->ios[op->io].buffer.mem,
-                              .tokens = op->tokens,
-                              .positions = op->positions,
-                              .out = required(graph, op->out)};
-    return tt_embedding_record(&graph->kernels, &args, list, err);
-}
-
 static tt_status record_pack(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
 {
     const tt_io *io = &graph->ios[op->io];
@@ -154,8 +154,6 @@ static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *sl
         return record_attention(graph, op, list, err);
     case TT_OP_ELEMENTWISE:
         return record_elementwise(graph, op, list, err);
-    case TT_OP_EMBEDDING:
-        return record_embedding(graph, op, list, err);
     }
     return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
 }

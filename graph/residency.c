@@ -49,8 +49,7 @@ static uint64_t small_bytes(const tt_weight_store *store, uint64_t *matrices)
             *matrices += entry->as.matrix.values.n_bytes;
             n_bytes += entry->as.matrix.bias.n_bytes;
         } else
-            n_bytes +=
-                entry->kind == TT_ENTRY_VECTOR ? entry->as.vector.values.n_bytes : entry->as.table.values.n_bytes;
+            n_bytes += entry->as.vector.values.n_bytes;
     }
     return n_bytes;
 }

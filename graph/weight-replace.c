@@ -44,7 +44,7 @@ static tt_status use_values(const tt_matrix *matrix, tt_matrix_part *parts, uint
                             uint16_t **halves, tt_error *err)
 {
     size_t columns = (size_t)matrix->n_in * matrix->n_taps, n = columns * matrix->n_out, row = 0;
-    if (matrix->is_half) {
+    if (matrix->dtype == TT_F16) {
         *halves = malloc(n * sizeof **halves);
         if (!*halves)
             return tt_fail_memory(err, "weights", n * sizeof **halves);
@@ -82,6 +82,9 @@ tt_status tt_weight_store_replace(tt_weight_store *store, const char *layer, con
     uint16_t *halves = NULL;
     if (!entry || entry->as.matrix.values.mem == NULL)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s is not on the device, so its weights cannot be replaced", layer);
+    if (entry->as.matrix.dtype != TT_F16 && entry->as.matrix.dtype != TT_F32)
+        return tt_fail(err, TT_ERROR_INTERNAL, "%s is packed as %s, so its weights cannot be replaced", layer,
+                       tt_dtype_name(entry->as.matrix.dtype));
     tt_status status = find_parts(store, entry, parts, &n_parts, err);
     if (status == TT_OK && values)
         status = use_values(&entry->as.matrix, parts, n_parts, values, &halves, err);

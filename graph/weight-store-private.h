@@ -5,7 +5,7 @@
 #include "graph/observe.h"
 #include "graph/weight-store.h"
 
-typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR, TT_ENTRY_TABLE } tt_entry_kind;
+typedef enum tt_entry_kind { TT_ENTRY_MATRIX, TT_ENTRY_VECTOR } tt_entry_kind;
 
 /* Entries are allocated one by one: their addresses are handed out. */
 typedef struct tt_entry {
@@ -19,7 +19,6 @@ typedef struct tt_entry {
     union {
         tt_matrix matrix; /* packed when values.mem is set */
         tt_vector vector;
-        tt_table table;
     } as;
 } tt_entry;
 
@@ -31,6 +30,7 @@ struct tt_weight_store {
     uint64_t resident_limit; /* bytes of matrices */
     uint32_t n_slots;
     bool is_plan;
+    tt_dtype assumed;         /* plans without weights */
     tt_listed_tensor *listed; /* plans only */
     size_t n_listed, listed_capacity;
     uint32_t n_groups;

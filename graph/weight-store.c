@@ -41,11 +41,18 @@ static void release_entry(tt_weight_store *store, tt_entry *entry)
     tt_device *device = store->kernels.device;
     if (entry->kind == TT_ENTRY_MATRIX)
         tt_matrix_release(device, &entry->as.matrix);
-    else if (entry->kind == TT_ENTRY_VECTOR)
-        tt_vector_release(device, &entry->as.vector);
     else
-        tt_table_release(device, &entry->as.table);
+        tt_vector_release(device, &entry->as.vector);
     free_entry(entry);
+}
+
+tt_status tt_weight_store_create_assumed(const tt_kernels *kernels, tt_dtype type, tt_weight_store **store,
+                                         tt_error *err)
+{
+    tt_status status = tt_weight_store_create_plan(kernels, NULL, store, err);
+    if (status == TT_OK)
+        (*store)->assumed = type;
+    return status;
 }
 
 void tt_weight_store_destroy(tt_weight_store *store)
@@ -140,6 +147,25 @@ static void keep_entry(tt_weight_store *store, tt_entry *entry)
     store->entries[store->n_entries++] = entry;
 }
 
+/* What a store without a file takes a tensor for: blocks only where rows are whole blocks, half elsewhere. */
+static void assume_weight(const tt_weight_store *store, uint32_t n_dims, const uint64_t *dims, tt_weight *weight)
+{
+    uint64_t row = n_dims == 4 ? dims[1] * dims[2] * dims[3] : n_dims == 2 ? dims[1] : 1;
+    bool fits = n_dims > 1 && row % tt_dtype_block(store->assumed) == 0;
+    /* Describing wants an address; nothing is read there. */
+    *weight = (tt_weight){.tensor = {.dtype = fits ? store->assumed : TT_F16, .data = store}};
+}
+
+/* Finds a tensor in the file, or assumes it. */
+static tt_status get_weight(tt_weight_store *store, const char *name, uint32_t n_dims, const uint64_t *dims,
+                            tt_weight *weight, tt_error *err)
+{
+    if (store->weights)
+        return tt_weights_get(store->weights, name, n_dims, dims, weight, err);
+    assume_weight(store, n_dims, dims, weight);
+    return TT_OK;
+}
+
 /* Looks one tensor up by layer name and suffix. */
 static tt_status find_tensor(tt_weight_store *store, const char *layer, const char *suffix, uint32_t n_dims,
                              const uint64_t *dims, tt_weight *weight, tt_error *err)
@@ -148,7 +174,7 @@ static tt_status find_tensor(tt_weight_store *store, const char *layer, const ch
     int n = snprintf(name, sizeof name, "%s%s", layer, suffix);
     if (n < 0 || (size_t)n >= sizeof name)
         return tt_fail(err, TT_ERROR_INTERNAL, "the layer name %s is too long", layer);
-    return tt_weights_get(store->weights, name, n_dims, dims, weight, err);
+    return get_weight(store, name, n_dims, dims, weight, err);
 }
 
 /* Lists weights and biases of a matrix as one group. */
@@ -288,7 +314,7 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
     }
     uint64_t dims = n;
     tt_weight weight;
-    tt_status status = tt_weights_get(store->weights, name, 1, &dims, &weight, err);
+    tt_status status = get_weight(store, name, 1, &dims, &weight, err);
     if (status == TT_OK)
         status = list_one(store, name, TT_ROLE_VECTOR, n, 0, err);
     if (status != TT_OK)
@@ -310,39 +336,9 @@ tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint3
 }
 
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
-                                const tt_table **table, tt_error *err)
+                                tt_weight *table, tt_error *err)
 {
-    tt_entry *entry = find_entry(store, name);
-    if (entry) {
-        *table = &entry->as.table;
-        return TT_OK;
-    }
     uint64_t dims[2] = {n_rows, width};
-    tt_weight weight;
-    tt_status status = tt_weights_get(store->weights, name, 2, dims, &weight, err);
-    if (status == TT_OK)
-        status = list_one(store, name, TT_ROLE_TABLE, n_rows, width, err);
-    if (status != TT_OK)
-        return status;
-    entry = new_entry(store, TT_ENTRY_TABLE, name);
-    if (!entry)
-        return tt_fail_memory(err, "a weight entry", sizeof *entry);
-    bool is_half = weight.tensor.dtype == TT_F16 || store->kernels.storage == TT_STORAGE_F16;
-    if (store->is_plan)
-        entry->as.table = (tt_table){.values.n_bytes = (size_t)n_rows * width * (is_half ? 2 : 4),
-                                     .n_rows = n_rows,
-                                     .width = width,
-                                     .is_half = is_half};
-    else
-        status = tt_table_create(&store->kernels, weight.tensor.dtype, weight.tensor.data, n_rows, width,
-                                 &entry->as.table, err);
-    if (status != TT_OK) {
-        free_entry(entry);
-        return status;
-    }
-    if (!store->is_plan)
-        tt_weights_drop_pages(store->weights);
-    keep_entry(store, entry);
-    *table = &entry->as.table;
-    return TT_OK;
+    tt_status status = get_weight(store, name, 2, dims, table, err);
+    return status == TT_OK ? list_one(store, name, TT_ROLE_TABLE, n_rows, width, err) : status;
 }

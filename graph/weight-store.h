@@ -7,7 +7,6 @@
 #ifndef TT_GRAPH_WEIGHT_STORE_H
 #define TT_GRAPH_WEIGHT_STORE_H
 
-#include "cl-kernels/embedding.h"
 #include "cl-kernels/matrix.h"
 #include "model-file/weights.h"
 
@@ -35,8 +34,13 @@ tt_status tt_weight_store_create(const tt_kernels *kernels, tt_weights *weights,
 tt_status tt_weight_store_create_plan(const tt_kernels *kernels, tt_weights *weights, tt_weight_store **store,
                                       tt_error *err);
 
+/* A plan store without a file, for "what if": every tensor is taken to be there, matrices and tables of this type where
+ * their rows are whole blocks, everything else F16. */
+tt_status tt_weight_store_create_assumed(const tt_kernels *kernels, tt_dtype type, tt_weight_store **store,
+                                         tt_error *err);
+
 /* Limits a store's device memory before anything is packed: matrices stay on the device while all of them together take
- * at most resident_bytes (biases, vectors and tables always stay); the others are described only and pass through
+ * at most resident_bytes (biases and vectors always stay); the others are described only and pass through
  * n_slots (>= 2, fewer count as 2) buffers, each as large as the largest of them. Matrices that are used at every run
  * come before static ones and large ones before small ones, so that slots are small. UINT64_MAX: everything stays (the
  * default). Must be called before the first graph over the store is compiled: what is packed then stays. A plan store
@@ -46,7 +50,7 @@ void tt_weight_store_set_limit(tt_weight_store *store, uint64_t resident_bytes, 
 /* Sizes of everything asked for so far; plan stores (with the same limit set) forecast the same numbers. Each compiled
  * graph over a store that streams has n_slots * slot_bytes of its own beside resident_bytes. */
 typedef struct tt_weight_sizes {
-    uint64_t resident_bytes; /* matrices, biases, vectors, tables on the device */
+    uint64_t resident_bytes; /* matrices, biases, vectors on the device */
     uint64_t streamed_bytes; /* matrices that pass through, as large as they are packed */
     uint64_t slot_bytes;     /* of one slot, 0 when nothing is streamed */
     uint32_t n_slots;        /* the limit's, or fewer when fewer matrices are streamed */
@@ -64,8 +68,11 @@ tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request
 /* name is the full tensor name, e.g. "norm1.weight". */
 tt_status tt_weight_store_vector(tt_weight_store *store, const char *name, uint32_t n, const tt_vector **vector,
                                  tt_error *err);
+
+/* Finds and checks a table [n_rows][width] of which the host reads single rows: it stays in its file and takes no
+ * memory of the device. */
 tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32_t n_rows, uint32_t width,
-                                const tt_table **table, tt_error *err);
+                                tt_weight *table, tt_error *err);
 
 /* Decides which of the matrices asked for so far stay on the device and packs them; makes all biases. Matrices that
  * were packed by an earlier call are left as they are. Does nothing for a plan. */

@@ -124,7 +124,7 @@ static tt_status open_folder(tt_model_files *files, tt_error *err)
         return open_component(files, err);
     return tt_fail(err, TT_ERROR_FORMAT,
                    "%s: expected model_index.json (a diffusers model) or config.json (one part of it) in this folder, "
-                   "found neither; give the model's folder or a .safetensors file",
+                   "found neither; give the model's folder or a .safetensors or .gguf file",
                    files->path);
 }
 

@@ -1,4 +1,5 @@
-/* model-files.h - what a user calls "a model": a diffusers folder, one component's folder, or a single file.
+/* model-files.h - what a user calls "a model": a diffusers folder, one component's folder, or a single file, which may
+ * be safetensors or GGUF.
  *
  * This room finds and opens files and hands out texts; it knows nothing of architectures.
  * - Diffusers folder: model_index.json names the components; each has config.json (or scheduler_config.json,

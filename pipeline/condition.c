@@ -1,5 +1,6 @@
 /* condition.c - prompt -> tokens -> text encoder(s) -> context, pooled text, time ids, guidance embedding. */
 #include "pipeline/condition.h"
+#include "base/system-memory.h"
 #include "text-encoder/prompt.h"
 
 #include <math.h>
@@ -181,17 +182,41 @@ static void fill_extras(const tt_model *model, const tt_condition_request *reque
                            c->timestep_cond + (size_t)i * model->unet_config.time_cond_dim);
 }
 
+/* Both texts for every encoder; *n_chunks is the largest number of chunks. prompts [encoder][text]. */
+static tt_status tokenize(tt_model *model, const tt_condition_request *request, tt_prompt prompts[TT_MAX_CLIPS][2],
+                          uint32_t *n_chunks, tt_error *err)
+{
+    const char *texts[2] = {request->guided ? request->negative : request->prompt, request->prompt};
+    tt_status status = TT_OK;
+    *n_chunks = 1;
+    for (uint32_t e = 0; e < count_encoders(model) && status == TT_OK; e++)
+        status = tokenize_texts(model, e, request, texts, request->guided ? 2 : 1, n_chunks, prompts[e], err);
+    return status;
+}
+
+static void free_prompts(tt_prompt prompts[TT_MAX_CLIPS][2])
+{
+    for (int e = 0; e < TT_MAX_CLIPS; e++)
+        for (int i = 0; i < 2; i++)
+            tt_prompt_free(&prompts[e][i]);
+}
+
+tt_status tt_condition_chunks(tt_model *model, const tt_condition_request *request, uint32_t *n_chunks, tt_error *err)
+{
+    tt_prompt prompts[TT_MAX_CLIPS][2] = {0};
+    tt_status status = tokenize(model, request, prompts, n_chunks, err);
+    free_prompts(prompts);
+    return status;
+}
+
 /* Tokens for every encoder, then the context at its final size. prompts [encoder][text]. */
 static tt_status make(tt_model *model, const tt_condition_request *request, tt_prompt prompts[TT_MAX_CLIPS][2],
                       tt_condition *c, tt_error *err)
 {
     uint32_t n_encoders = count_encoders(model), n_texts = request->guided ? 2 : 1, n_chunks = 1, column = 0;
-    const char *texts[2] = {request->guided ? request->negative : request->prompt, request->prompt};
     bool no_negative = request->guided && !request->negative;
     bool zero[2] = {no_negative && model->family == TT_FAMILY_SDXL && model->force_zeros, false};
-    tt_status status = TT_OK;
-    for (uint32_t e = 0; e < n_encoders && status == TT_OK; e++)
-        status = tokenize_texts(model, e, request, texts, n_texts, &n_chunks, prompts[e], err);
+    tt_status status = tokenize(model, request, prompts, &n_chunks, err);
     /* The encoders split the same words alike only mostly: both get the larger number of chunks. */
     for (uint32_t e = 0; e < n_encoders && status == TT_OK; e++)
         for (uint32_t i = 0; i < n_texts && status == TT_OK; i++)
@@ -208,6 +233,10 @@ static tt_status make(tt_model *model, const tt_condition_request *request, tt_p
                                   .pooled = e == 1 ? c->text_embeds : NULL};
         status = encode_texts(model, e, request, prompts[e], zero, n_texts, &place, err);
         column += model->text[e].config.hidden;
+        if (request->one_at_a_time) {
+            tt_clip_release_device(model->text[e].clip);
+            tt_heap_trim();
+        }
     }
     if (status == TT_OK)
         fill_extras(model, request, c);
@@ -223,9 +252,7 @@ tt_status tt_condition_make(tt_model *model, const tt_condition_request *request
         return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s lacks a text encoder or a UNet; give a whole model",
                        tt_model_files_path(model->files));
     tt_status status = make(model, request, prompts, condition, err);
-    for (int e = 0; e < TT_MAX_CLIPS; e++)
-        for (int i = 0; i < 2; i++)
-            tt_prompt_free(&prompts[e][i]);
+    free_prompts(prompts);
     if (status != TT_OK)
         tt_condition_free(condition);
     return status;

@@ -12,6 +12,7 @@ typedef struct tt_condition_request {
     uint32_t clip_skip;            /* 0 or 1: last layer */
     bool skip_negative;            /* clip skip also for the negative prompt: A1111 does, diffusers does not */
     float cfg_scale;               /* LCM: embedded */
+    bool one_at_a_time;            /* free each encoder's device memory before the next is loaded */
     float time_ids[6];             /* SDXL: original h, w, crop top, left, target h, w */
 } tt_condition_request;
 
@@ -24,6 +25,9 @@ typedef struct tt_condition {
 /* Tokenizes and encodes. Free with tt_condition_free. */
 tt_status tt_condition_make(tt_model *model, const tt_condition_request *request, tt_condition *condition,
                             tt_error *err);
+
+/* The number of chunks of 77 tokens that both texts will get, without encoding them. */
+tt_status tt_condition_chunks(tt_model *model, const tt_condition_request *request, uint32_t *n_chunks, tt_error *err);
 void tt_condition_free(tt_condition *condition);
 
 #endif

@@ -78,6 +78,7 @@ tt_status tt_context_open_device(tt_context *context, const tt_device_params *pa
     tt_device_set_sources(device, tt_kernel_source_text);
     tt_device_close(context->device);
     context->device = device;
+    context->rates_known = false;
     return TT_OK;
 }
 

@@ -5,12 +5,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "device/device.h"
+#include "pipeline/rates.h"
 
 struct tt_context {
     tt_error error;
     tt_log log;
     tt_device *device; /* NULL until one is opened */
     uint32_t n_models; /* alive on the device */
+    bool rates_known;  /* of the device */
+    tt_rates_key rates_key;
+    tt_rates rates;
 };
 
 /* Starts a public call: clears the sentence and returns where the next one goes. */

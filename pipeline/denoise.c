@@ -1,6 +1,7 @@
 /* denoise.c - the sampling loop: start latent (text, picture, mask), guidance, scheduler steps, blending. The order of
  * random draws is that of diffusers' pipelines, so that equal noise gives equal pictures. */
 #include "pipeline/denoise.h"
+#include "base/system-memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,31 +56,61 @@ static tt_status allocate(tt_run *run, tt_error *err)
     return tt_fail_memory(err, "latents", n * sizeof(float));
 }
 
-/* Encodes a picture and samples its latent: z = (mean + exp(logvar / 2) * noise - shift) * scaling. A tiny autoencoder
- * has no distribution and draws nothing. */
-static tt_status encode_picture(tt_run *run, const float *image, float *latent, tt_error *err)
+void tt_moments_free(tt_moments *moments)
+{
+    free(moments->picture.mean);
+    free(moments->picture.logvar);
+    free(moments->masked.mean);
+    free(moments->masked.logvar);
+    *moments = (tt_moments){0};
+}
+
+/* Runs the VAE encoder unless its result is there already. A tiny autoencoder gives a mean only. */
+static tt_status encode_moments(tt_run *run, const float *image, float **mean, float **logvar, tt_error *err)
 {
     tt_model *model = run->model;
     const tt_vae_config *vae = &model->vae_config;
-    bool tiny = vae->kind == TT_VAE_TINY;
-    float *logvar = malloc(run->n_latent * sizeof *logvar);
-    if (!logvar)
-        return tt_fail_memory(err, "latents", run->n_latent * sizeof *logvar);
-    tt_status status = tt_model_need_vae(model, err);
+    if (*mean)
+        return TT_OK;
+    *mean = malloc(run->n_latent * sizeof(float));
+    if (vae->kind != TT_VAE_TINY)
+        *logvar = malloc(run->n_latent * sizeof(float));
+    tt_status status = TT_OK;
+    if (!*mean || (vae->kind != TT_VAE_TINY && !*logvar))
+        status = tt_fail_memory(err, "latents", run->n_latent * sizeof(float));
+    if (status == TT_OK)
+        status = tt_model_need_vae(model, err);
     if (status == TT_OK)
         status = tt_vae_encode(model->vae, image, 1, run->request->height * vae->factor,
-                               run->request->width * vae->factor, latent, tiny ? NULL : logvar, err);
-    if (status == TT_OK && !tiny)
+                               run->request->width * vae->factor, *mean, *logvar, err);
+    if (status != TT_OK) {
+        free(*mean);
+        free(*logvar);
+        *mean = *logvar = NULL;
+    }
+    return status;
+}
+
+/* Encodes a picture and samples its latent: z = (mean + exp(logvar / 2) * noise - shift) * scaling. A tiny autoencoder
+ * has no distribution and draws nothing. */
+static tt_status encode_picture(tt_run *run, const float *image, bool is_masked, float *latent, tt_error *err)
+{
+    const tt_vae_config *vae = &run->model->vae_config;
+    tt_moments own = {0}, *moments = run->request->moments ? run->request->moments : &own;
+    float **mean = is_masked ? &moments->masked.mean : &moments->picture.mean;
+    float **logvar = is_masked ? &moments->masked.logvar : &moments->picture.logvar;
+    tt_status status = encode_moments(run, image, mean, logvar, err);
+    if (status == TT_OK && *logvar)
         status = run->request->draw(run->request->draw_user, run->step_noise, run->n_latent, err);
     for (size_t i = 0; i < run->n_latent && status == TT_OK; i++) {
-        float z = latent[i];
-        if (!tiny) {
-            float clipped = fminf(fmaxf(logvar[i], -30.0f), 20.0f);
+        float z = (*mean)[i];
+        if (*logvar) {
+            float clipped = fminf(fmaxf((*logvar)[i], -30.0f), 20.0f);
             z += expf(0.5f * clipped) * run->step_noise[i];
         }
         latent[i] = (float)(((double)z - vae->shift_factor) * vae->scaling_factor);
     }
-    free(logvar);
+    tt_moments_free(&own);
     return status;
 }
 
@@ -107,7 +138,7 @@ static tt_status encode_masked(tt_run *run, tt_error *err)
         return tt_fail_memory(err, "the masked picture", 3 * plane * sizeof *masked);
     for (size_t i = 0; i < 3 * plane; i++)
         masked[i] = r->mask[i % plane] >= 0.5f ? 0.0f : r->image[i];
-    tt_status status = encode_picture(run, masked, run->masked_latent, err);
+    tt_status status = encode_picture(run, masked, true, run->masked_latent, err);
     free(masked);
     return status;
 }
@@ -120,7 +151,7 @@ static tt_status start(tt_run *run, float *latent, tt_error *err)
     bool keeps_image = r->image && !(whole && is_inpaint_unet(run));
     tt_status status = TT_OK;
     if (keeps_image)
-        status = encode_picture(run, r->image, run->image_latent, err);
+        status = encode_picture(run, r->image, false, run->image_latent, err);
     if (status == TT_OK)
         status = r->draw(r->draw_user, run->noise, run->n_latent, err);
     if (status == TT_OK && r->mask) {
@@ -162,6 +193,15 @@ static tt_status save(tt_run *run, float *latent, uint32_t n_done, tt_error *err
     return tt_resume_save(run->request->resume, &parts, n_done, err);
 }
 
+static void leave_encoder(tt_model *model, bool one_at_a_time)
+{
+    if (one_at_a_time)
+        tt_vae_release_device(model->vae);
+    else
+        tt_vae_release_graph(model->vae);
+    tt_heap_trim();
+}
+
 /* Makes the start latent, or takes the state of a run that was stopped; *first is the call to go on with. */
 static tt_status begin(tt_run *run, float *latent, uint32_t *first, tt_error *err)
 {
@@ -176,8 +216,8 @@ static tt_status begin(tt_run *run, float *latent, uint32_t *first, tt_error *er
     if (is_loaded)
         return TT_OK;
     status = start(run, latent, err);
-    if (status == TT_OK && r->image)
-        tt_vae_release_graph(run->model->vae);
+    if (status == TT_OK && r->image && run->model->vae)
+        leave_encoder(run->model, r->one_at_a_time);
     return status == TT_OK ? save(run, latent, 0, err) : status;
 }
 

@@ -11,6 +11,15 @@ typedef tt_status (*tt_draw_fn)(void *user, float *out, size_t n, tt_error *err)
 /* Called after every UNet call with the current latent; false cancels. */
 typedef bool (*tt_step_fn)(void *user, uint32_t call, uint32_t n_calls, const float *latent);
 
+/* What the VAE encoder made of a request's picture, kept for the other images of a batch: [latent_channels][h][w] each,
+ * NULL until made. Zero-initialise; free with tt_moments_free. */
+typedef struct tt_moments {
+    struct {
+        float *mean, *logvar; /* logvar NULL: the VAE has none */
+    } picture, masked;
+} tt_moments;
+void tt_moments_free(tt_moments *moments);
+
 typedef struct tt_denoise_request {
     const tt_scheduler_config *scheduler;
     uint32_t n_steps;
@@ -23,6 +32,8 @@ typedef struct tt_denoise_request {
     void *draw_user;
     tt_step_fn step; /* may be NULL */
     void *step_user;
+    tt_moments *moments;         /* NULL, or kept from image to image */
+    bool one_at_a_time;          /* free the VAE encoder's device memory before the UNet is loaded */
     void (*encoded)(void *user); /* told when the VAE encoder is done; may be NULL */
     tt_resume *resume;           /* keeps the state; NULL: nothing does */
 } tt_denoise_request;

@@ -2,17 +2,13 @@
 #include "base/rng.h"
 #include "pipeline/denoise.h"
 #include "pipeline/preview.h"
+#include "pipeline/request.h"
+#include "base/system-memory.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* Text encoders larger than this leave the device once the prompt is encoded: most of a run does not need them. */
-static const uint64_t keep_text_bytes = 64u << 20;
-
-/* UNet activations larger than this make room for the decoder's; building the graph again costs less than a step. */
-static const size_t keep_unet_bytes = 32u << 20;
 
 /* One image's loop, for the callbacks. */
 typedef struct tt_job {
@@ -24,6 +20,8 @@ typedef struct tt_job {
     uint32_t first_call; /* of the image, when it is a resumed one */
     double started_ms, step_started_ms, encode_ms;
     tt_image preview;
+    tt_memory_choice memory;
+    tt_memory_watch watch;
     uint32_t latent_height, latent_width;
 } tt_job;
 
@@ -50,61 +48,6 @@ tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params
 const char *tt_sampler_name(size_t index)
 {
     return tt_scheduler_sampler_name(index);
-}
-
-/* ---- checks */
-
-static tt_status check_image(const tt_image *image, uint32_t n_channels, const tt_generate_params *p, const char *what,
-                             tt_error *err)
-{
-    if (!image)
-        return TT_OK;
-    if (image->n_channels == n_channels && image->width == p->width && image->height == p->height && image->pixels)
-        return TT_OK;
-    return tt_fail(err, TT_ERROR_ARGUMENT, "the %s is %u x %u with %u channels, but %u x %u with %u are needed", what,
-                   image->width, image->height, image->n_channels, p->width, p->height, n_channels);
-}
-
-static tt_status check_size(const tt_model *model, const tt_generate_params *p, tt_error *err)
-{
-    uint32_t f = model->vae_config.factor;
-    if (p->width < f || p->height < f || p->width > 16384 || p->height > 16384)
-        return tt_fail(err, TT_ERROR_ARGUMENT, "a picture of %u x %u is out of range: sides go from %u to 16384 pixels",
-                       p->width, p->height, f);
-    if (p->width % f || p->height % f)
-        return tt_fail(err, TT_ERROR_ARGUMENT,
-                       "a picture of %u x %u cannot be made: both sides must be multiples of %u; %u x %u is near",
-                       p->width, p->height, f, p->width / f * f, p->height / f * f);
-    return TT_OK;
-}
-
-static tt_status check_params(const tt_model *model, const tt_generate_params *p, tt_error *err)
-{
-    if (!model->has_unet || !model->has_vae || !model->text[0].present || !model->scheduler)
-        return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s lacks a %s; give a whole model",
-                       tt_model_files_path(model->files),
-                       !model->has_unet          ? "UNet"
-                       : !model->has_vae         ? "VAE (give one with --vae or --taesd)"
-                       : !model->text[0].present ? "text encoder"
-                                                 : "scheduler");
-    if (!p->prompt)
-        return tt_fail(err, TT_ERROR_ARGUMENT, "no prompt was given");
-    if (p->n_steps == 0 || p->n_steps > 1000)
-        return tt_fail(err, TT_ERROR_ARGUMENT, "%u steps are out of range: 1 to 1000; 20 is usual", p->n_steps);
-    if (p->first_image > 1000000000)
-        return tt_fail(err, TT_ERROR_ARGUMENT, "the first image %u is out of range: 0 to 1000000000", p->first_image);
-    if (p->n_images == 0 || p->n_images > 10000)
-        return tt_fail(err, TT_ERROR_ARGUMENT, "%u images are out of range: 1 to 10000", p->n_images);
-    if (!(p->cfg_scale >= 0.0f && p->cfg_scale <= 1000.0f))
-        return tt_fail(err, TT_ERROR_ARGUMENT, "the cfg scale %g is out of range: 0 to 1000; 7 is usual",
-                       (double)p->cfg_scale);
-    if (p->init_image && !(p->strength > 0.0f && p->strength <= 1.0f))
-        return tt_fail(err, TT_ERROR_ARGUMENT, "the strength %g is out of range: above 0, at most 1",
-                       (double)p->strength);
-    tt_status status = check_size(model, p, err);
-    if (status == TT_OK)
-        status = check_image(p->init_image, 3, p, "picture to start from", err);
-    return status == TT_OK ? check_image(p->mask, 1, p, "mask", err) : status;
 }
 
 /* ---- callbacks */
@@ -145,6 +88,7 @@ static bool step_done(void *user, uint32_t call, uint32_t n_calls, const float *
         preview = &job->preview;
     }
     job->step_started_ms = now;
+    tt_memory_watch_look(&job->watch);
     return report(job, TT_PHASE_DENOISE, call + 1, n_calls, step_ms, preview);
 }
 
@@ -218,77 +162,72 @@ typedef struct tt_request_data {
     tt_scheduler_config *scheduler; /* owned unless it is the model's */
     const tt_scheduler_config *scheduler_used;
     tt_condition condition;
-    float *image, *mask, *latent, *pixels;
+    tt_moments moments;
+    float *image, *mask;
+    float *latents; /* [n_images][latent_channels][h][w] */
+    size_t n_latent;
 } tt_request_data;
+
+static void free_pictures(tt_request_data *data)
+{
+    tt_moments_free(&data->moments);
+    free(data->image);
+    free(data->mask);
+    data->image = data->mask = NULL;
+}
 
 static void free_data(tt_request_data *data)
 {
     tt_scheduler_config_free(data->scheduler);
     tt_condition_free(&data->condition);
-    free(data->image);
-    free(data->mask);
-    free(data->latent);
-    free(data->pixels);
-}
-
-static tt_status choose_scheduler(const tt_model *model, const tt_generate_params *p, tt_request_data *data,
-                                  tt_error *err)
-{
-    tt_status status = TT_OK;
-    data->scheduler_used = model->scheduler;
-    if (p->scheduler_config)
-        status = tt_scheduler_config_parse(p->scheduler_config, strlen(p->scheduler_config), &data->scheduler, err);
-    else if (p->sampler || p->schedule)
-        status = tt_scheduler_config_derive(model->scheduler, p->sampler, p->schedule, &data->scheduler, err);
-    if (data->scheduler)
-        data->scheduler_used = data->scheduler;
-    return status;
+    free_pictures(data);
+    free(data->latents);
 }
 
 static tt_status allocate(const tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
                           tt_error *err)
 {
     size_t positions = (size_t)job->latent_height * job->latent_width, plane = (size_t)p->width * p->height;
-    data->latent = malloc(positions * model->unet_config.out_channels * sizeof(float));
-    data->pixels = malloc(3 * plane * sizeof(float));
+    data->n_latent = positions * model->unet_config.out_channels;
+    data->latents = malloc(p->n_images * data->n_latent * sizeof(float));
     if (p->init_image)
         data->image = image_to_float(p->init_image);
     if (p->mask)
         data->mask = mask_to_float(p->mask);
     if (p->preview)
         job->preview = (tt_image){job->latent_width, job->latent_height, 3, malloc(3 * positions)};
-    if (data->latent && data->pixels && (!p->init_image || data->image) && (!p->mask || data->mask) &&
+    if (data->latents && (!p->init_image || data->image) && (!p->mask || data->mask) &&
         (!p->preview || job->preview.pixels))
         return TT_OK;
     return tt_fail_memory(err, "pictures", 3 * plane * sizeof(float));
 }
 
+static bool is_single(const tt_job *job)
+{
+    return job->memory.mode != TT_MEMORY_RESIDENT;
+}
+
 static tt_status encode_prompt(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
                                tt_error *err)
 {
-    tt_condition_request request = {
-        .prompt = p->prompt,
-        .negative = p->negative_prompt,
-        .grammar = true,
-        .guided = p->cfg_scale > 1.0f && model->unet_config.time_cond_dim == 0,
-        .clip_skip = p->clip_skip,
-        .skip_negative = true,
-        .cfg_scale = p->cfg_scale,
-        .time_ids = {(float)p->height, (float)p->width, 0, 0, (float)p->height, (float)p->width}};
+    tt_condition_request request = tt_request_condition(model, p);
     tt_status status = begin_phase(job, TT_PHASE_TEXT, err);
+    request.one_at_a_time = is_single(job);
     if (status == TT_OK)
         status = tt_condition_make(model, &request, &data->condition, err);
+    tt_memory_watch_look(&job->watch);
     for (int i = 0; i < TT_MAX_CLIPS; i++)
-        if (model->text[i].clip && tt_clip_weight_bytes(model->text[i].clip) > keep_text_bytes)
+        if (model->text[i].clip && tt_clip_weight_bytes(model->text[i].clip) > TT_KEEP_TEXT_BYTES)
             tt_clip_release_device(model->text[i].clip);
+    tt_heap_trim();
     if (status == TT_OK && !report(job, TT_PHASE_TEXT, 1, 1, now_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after the prompt was encoded");
     return status;
 }
 
-/* Noise, loop and decoder for one image of the batch. */
-static tt_status make_image(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
-                            tt_image *image, tt_generate_stats *stats, tt_error *err)
+/* Noise and loop for one image of the batch. */
+static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
+                               tt_generate_stats *stats, tt_error *err)
 {
     tt_denoise_request request = {.scheduler = data->scheduler_used,
                                   .n_steps = p->n_steps,
@@ -304,6 +243,8 @@ static tt_status make_image(tt_model *model, const tt_generate_params *p, tt_job
                                   .draw_user = job,
                                   .step = step_done,
                                   .step_user = job,
+                                  .moments = &data->moments,
+                                  .one_at_a_time = is_single(job),
                                   .encoded = encoder_done,
                                   .resume = job->resume};
     uint32_t n_calls = 0;
@@ -312,21 +253,43 @@ static tt_status make_image(tt_model *model, const tt_generate_params *p, tt_job
     tt_status status = begin_phase(job, p->init_image ? TT_PHASE_ENCODE : TT_PHASE_DENOISE, err);
     double begun = now_ms();
     if (status == TT_OK)
-        status = tt_denoise(model, &request, data->latent, NULL, &n_calls, err);
+        status = tt_denoise(model, &request, data->latents + job->image * data->n_latent, NULL, &n_calls, err);
     stats->encode_ms += job->encode_ms;
     stats->denoise_ms += now_ms() - begun - job->encode_ms;
     job->encode_ms = 0.0;
     stats->n_unet_calls += n_calls;
-    if (model->unet && tt_unet_arena_bytes(model->unet) > keep_unet_bytes)
+    return status;
+}
+
+/* What the decoder does not need leaves before it comes. */
+static void leave_unet(tt_model *model, const tt_job *job, tt_request_data *data)
+{
+    free_pictures(data);
+    if (model->unet && is_single(job))
+        tt_unet_release_device(model->unet);
+    else if (model->unet && tt_unet_arena_bytes(model->unet) > TT_KEEP_UNET_BYTES)
         tt_unet_release_graph(model->unet);
+    tt_heap_trim();
+}
+
+/* Decoder and rounding for one image of the batch. */
+static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_job *job, const tt_request_data *data,
+                              tt_image *image, tt_generate_stats *stats, tt_error *err)
+{
+    size_t n_pixels = (size_t)3 * p->width * p->height;
+    tt_status status = begin_phase(job, TT_PHASE_DECODE, err);
+    if (status != TT_OK)
+        return status;
+    double begun = now_ms();
+    float *pixels = malloc(n_pixels * sizeof *pixels);
+    if (!pixels)
+        return tt_fail_memory(err, "the picture", n_pixels * sizeof *pixels);
+    status = tt_decode_latent(model, data->latents + job->image * data->n_latent, job->latent_height,
+                              job->latent_width, pixels, tile_starts, job, err);
     if (status == TT_OK)
-        status = begin_phase(job, TT_PHASE_DECODE, err);
-    begun = now_ms();
-    if (status == TT_OK)
-        status = tt_decode_latent(model, data->latent, job->latent_height, job->latent_width, data->pixels, tile_starts,
-                                  job, err);
-    if (status == TT_OK)
-        status = float_to_image(data->pixels, p->width, p->height, image, err);
+        status = float_to_image(pixels, p->width, p->height, image, err);
+    tt_memory_watch_look(&job->watch);
+    free(pixels);
     stats->decode_ms += now_ms() - begun;
     if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, now_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
@@ -342,10 +305,26 @@ static int64_t choose_seed(int64_t seed)
     return (int64_t)(((uint64_t)t.tv_sec * 1000003u ^ (uint64_t)t.tv_nsec) & 0x7fffffffu);
 }
 
+static tt_status make_images(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
+                             tt_image *images, tt_generate_stats *stats, tt_error *err)
+{
+    tt_status status = TT_OK;
+    for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++) {
+        job->first_call = tt_resume_first_call(job->resume, p->first_image + job->image);
+        stats->first_call = job->first_call ? job->first_call : stats->first_call;
+        status = denoise_image(model, p, job, data, stats, err);
+    }
+    tt_memory_watch_look(&job->watch);
+    leave_unet(model, job, data);
+    for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++)
+        status = decode_image(model, p, job, data, &images[job->image], stats, err);
+    return status;
+}
+
 static tt_status run_request(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
                              tt_image *images, tt_generate_stats *stats, tt_error *err)
 {
-    tt_status status = choose_scheduler(model, p, data, err);
+    tt_status status = tt_request_scheduler(model, p, &data->scheduler, &data->scheduler_used, err);
     if (status == TT_OK && p->resume_path)
         status = tt_resume_open(model, p, data->scheduler_used, &stats->seed, &job->resume, err);
     if (status == TT_OK)
@@ -358,13 +337,28 @@ static tt_status run_request(tt_model *model, const tt_generate_params *p, tt_jo
     begun = now_ms();
     if (status == TT_OK && p->preview)
         status = tt_preview_fit(model, err);
+    if (is_single(job) && model->vae)
+        tt_vae_release_device(model->vae);
     stats->load_ms = now_ms() - begun;
-    for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++) {
-        job->first_call = tt_resume_first_call(job->resume, p->first_image + job->image);
-        stats->first_call = job->first_call ? job->first_call : stats->first_call;
-        status = make_image(model, p, job, data, &images[job->image], stats, err);
-    }
-    return status;
+    return status == TT_OK ? make_images(model, p, job, data, images, stats, err) : status;
+}
+
+/* Finds the mode in which the request fits, or says why none does. */
+static tt_status plan_memory(tt_model *model, const tt_generate_params *p, tt_job *job, tt_generate_stats *stats,
+                             tt_error *err)
+{
+    tt_memory_plan plan;
+    tt_status status = tt_memory_plan_make(model, p, &plan, err);
+    if (status == TT_OK && !plan.fits)
+        status = tt_memory_refuse(model, &plan, err);
+    if (status != TT_OK)
+        return status;
+    job->memory = plan.choice;
+    stats->memory_mode = plan.choice.mode;
+    (void)tt_memory_peak_phase(&plan.room, &plan.phases, &stats->forecast_bytes);
+    tt_log_write(&model->context->log, TT_LOG_INFO, "memory: %s, %.0f MB forecast", tt_memory_mode_name(plan.choice.mode),
+                 (double)stats->forecast_bytes * 1e-6);
+    return TT_OK;
 }
 
 tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images, tt_generate_stats *stats)
@@ -373,7 +367,9 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     tt_generate_stats own;
     tt_generate_stats *s = stats ? stats : &own;
     *s = (tt_generate_stats){.seed = choose_seed(params->seed)};
-    tt_status status = check_params(model, params, err);
+    tt_status status = tt_request_check(model, params, err);
+    if (status == TT_OK && !params->prompt)
+        status = tt_fail(err, TT_ERROR_ARGUMENT, "no prompt was given");
     if (status != TT_OK)
         return status;
     memset(images, 0, params->n_images * sizeof *images);
@@ -384,16 +380,21 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
                   .latent_width = params->width / model->vae_config.factor};
     tt_request_data data = {0};
     double begun = now_ms();
+    status = plan_memory(model, params, &job, s, err);
+    if (status == TT_OK)
+        status = tt_memory_enter(model, &job.memory, err);
+    if (status != TT_OK)
+        return status;
+    tt_memory_watch_begin(&job.watch, model);
     status = run_request(model, params, &job, &data, images, s, err);
     s->total_ms = now_ms() - begun;
     s->resume_ms = tt_resume_write_ms(job.resume);
     tt_resume_close(job.resume);
-    if (model->context->device)
-        s->device_bytes = tt_device_peak_bytes(model->context->device);
+    s->device_bytes = tt_device_peak_bytes(model->context->device);
+    s->peak_bytes = tt_memory_watch_end(&job.watch);
     free(job.preview.pixels);
     free_data(&data);
-    if (model->vae)
-        tt_vae_release_graph(model->vae);
+    tt_memory_leave(model, &job.memory);
     for (uint32_t i = 0; i < params->n_images && status != TT_OK; i++)
         tt_image_free(&images[i]);
     return status;

@@ -140,6 +140,7 @@ void tt_model_destroy(tt_model *model)
     tt_model_files_close(model->files);
     if (model->counted)
         model->context->n_models--;
+    tt_forecasts_destroy(model->forecasts);
     free(model->preview_projection);
     free(model->vocabulary_path);
     free(model);
@@ -176,19 +177,26 @@ const char *tt_model_family_name(const tt_model *model)
 
 /* ---- device objects */
 
-static tt_status kernels_for(tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
+tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
 {
     tt_device *device = model->context->device;
     if (!device)
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
-    if (!model->counted) {
-        model->counted = true;
-        model->context->n_models++;
-    }
     *kernels = (tt_kernels){.device = device,
                             .storage = is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
                             .family = tt_device_caps(device)->family};
     return TT_OK;
+}
+
+/* The same for objects on the device, which keep it from being replaced. */
+static tt_status kernels_for(tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
+{
+    tt_status status = tt_model_kernels(model, is_half, kernels, err);
+    if (status == TT_OK && !model->counted) {
+        model->counted = true;
+        model->context->n_models++;
+    }
+    return status;
 }
 
 static tt_status fail_missing(const tt_model *model, const char *part, tt_error *err)
@@ -222,6 +230,12 @@ tt_status tt_model_need_unet(tt_model *model, tt_error *err)
                            : status;
 }
 
+bool tt_model_vae_is_half(const tt_model *model)
+{
+    bool overflows = model->family == TT_FAMILY_SDXL && model->vae_config.kind == TT_VAE_KL;
+    return model->is_half && !(overflows && model->wanted_precision == TT_PRECISION_AUTO);
+}
+
 tt_status tt_model_need_vae(tt_model *model, tt_error *err)
 {
     tt_kernels kernels;
@@ -229,11 +243,7 @@ tt_status tt_model_need_vae(tt_model *model, tt_error *err)
         return fail_missing(model, "VAE", err);
     if (model->vae)
         return TT_OK;
-    /* SDXL's KL autoencoder leaves half's range inside its decoder: it stays float unless half was asked for by name.
-     */
-    bool overflows = model->family == TT_FAMILY_SDXL && model->vae_config.kind == TT_VAE_KL;
-    bool is_half = model->is_half && !(overflows && model->wanted_precision == TT_PRECISION_AUTO);
-    tt_status status = kernels_for(model, is_half, &kernels, err);
+    tt_status status = kernels_for(model, tt_model_vae_is_half(model), &kernels, err);
     return status == TT_OK ? tt_vae_create(&kernels, &model->vae_config, model->vae_weights, model->vae_encoder_weights,
                                            model->vae_tiling, &model->vae, err)
                            : status;

@@ -4,6 +4,7 @@
 
 #include "model-file/model-files.h"
 #include "pipeline/context.h"
+#include "pipeline/forecasts.h"
 #include "scheduler/scheduler.h"
 #include "text-encoder/clip.h"
 #include "text-encoder/tokenizer.h"
@@ -53,6 +54,7 @@ struct tt_model {
     uint64_t n_ignored;
     bool counted;              /* counts as alive in the context */
     float *preview_projection; /* [3][latent_channels + 1], fitted when first used */
+    tt_forecasts *forecasts;   /* made when first used */
     atomic_bool cancelled;
 };
 
@@ -97,6 +99,12 @@ const char *tt_model_family_name(const tt_model *model);
 
 /* Weights of the UNet, without one of the VAE, without that of the text encoder. */
 const tt_weights *tt_model_main_weights(const tt_model *model);
+/* Device, storage form and kernel family. Fails when no device is open. */
+tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err);
+
+/* True when the VAE stores half: SDXL's KL autoencoder leaves half's range inside its decoder and stays float unless
+ * half was asked for by name. */
+bool tt_model_vae_is_half(const tt_model *model);
 
 /* First 10 hex digits of the file's SHA-256; "" for folders. */
 const char *tt_model_hash(tt_model *model);

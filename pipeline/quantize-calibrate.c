@@ -6,6 +6,9 @@
 
 enum { MAX_PROMPTS = 256 };
 
+/* Work for each prompt: activations are alike at all sizes, so a few steps of a small picture do. */
+static const double aimed_flops = 10e9;
+
 /* One part's observer. */
 typedef struct watch {
     tt_quantize_job *job;
@@ -51,7 +54,7 @@ tt_status tt_job_calibrate(tt_quantize_job *job, tt_error *err)
     tt_job_begin_phase(job);
     tt_status status = tt_importance_create(&job->importance, err);
     if (status == TT_OK)
-        status = tt_probe_create(job, job->params->prompts, MAX_PROMPTS, &probe, err);
+        status = tt_probe_create(job, job->params->prompts, MAX_PROMPTS, aimed_flops, &probe, err);
     if (status != TT_OK)
         return status;
     status = observe(&probe, watches, true, err);

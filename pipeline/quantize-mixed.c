@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLED_ROWS = 32, MAX_PROMPTS = 4, ROUNDS = 3 };
+enum { SAMPLED_ROWS = 32, MEASURED_PROMPTS = 2, CHECKED_PROMPTS = 6, ROUNDS = 4 };
+
+/* Work for one picture: hundreds of measurements must be cheap; a few checks may look at pictures as users make them. */
+static const double measured_flops = 5e9, checked_flops = 300e9;
 
 /* Types that a group may get, smallest first: with rows of whole blocks of 256, and others. */
 static const tt_weight_type large_rows[] = {TT_WEIGHT_Q3_K, TT_WEIGHT_Q4_K, TT_WEIGHT_Q5_K, TT_WEIGHT_Q6_K,
@@ -27,8 +30,9 @@ typedef struct mixing {
     tt_quantize_job *job;
     tt_sensitivity table;
     tt_choices *choices; /* [n_groups] */
-    tt_probe probe;
-    bool has_probe;
+    tt_probe probe; /* for each group */
+    tt_probe check; /* for all together */
+    bool has_probe, has_check;
     uint64_t fixed_bytes;
 } mixing;
 
@@ -225,16 +229,14 @@ static tt_status measure_group(mixing *m, tt_sensitivity_group *group, tt_error 
     return status;
 }
 
-/* Pictures of all groups in the types that are chosen now. The untouched weights come back only with `restore`. */
-static tt_status measure_choices(mixing *m, bool restore, double *mse, double *db, tt_error *err)
+/* Pictures of all groups in the types that are chosen now; the untouched weights do not come back. */
+static tt_status measure_choices(mixing *m, double *mse, double *db, tt_error *err)
 {
     tt_status status = TT_OK;
     for (size_t i = 0; i < m->table.n_groups && status == TT_OK; i++)
         status = put_group(m, &m->table.groups[i], m->table.groups[i].types[m->choices[i].chosen], err);
     if (status == TT_OK)
-        status = tt_probe_compare(&m->probe, TT_PROBE_TEXT, mse, db, err);
-    for (size_t i = 0; restore && i < m->table.n_groups && status == TT_OK; i++)
-        status = put_group(m, &m->table.groups[i], TT_WEIGHT_F32, err);
+        status = tt_probe_compare(&m->check, TT_PROBE_TEXT, mse, db, err);
     return status;
 }
 
@@ -252,8 +254,19 @@ static tt_status begin_probe(mixing *m, tt_error *err)
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
                        "%s is quantized already, so its layers cannot be measured; start from the F16 or F32 model",
                        tt_model_files_path(m->job->model->files));
-    tt_status status = tt_probe_create(m->job, m->job->params->prompts, MAX_PROMPTS, &m->probe, err);
+    const char *prompts = m->job->params->prompts;
+    tt_status status = tt_probe_create(m->job, prompts, CHECKED_PROMPTS, checked_flops, &m->check, err);
+    m->has_check = status == TT_OK;
+    if (status == TT_OK)
+        status = tt_probe_create(m->job, prompts, MEASURED_PROMPTS, measured_flops, &m->probe, err);
     m->has_probe = status == TT_OK;
+    if (status != TT_OK)
+        return status;
+    tt_log_write(&m->job->context->log, TT_LOG_INFO,
+                 "measuring with %u pictures of %ux%u latents and %u steps, checking with %u of %ux%u and %u",
+                 m->probe.n_prompts, m->probe.side, m->probe.side, m->probe.n_steps, m->check.n_prompts, m->check.side,
+                 m->check.side, m->check.n_steps);
+    status = tt_probe_keep(&m->check, err);
     return status == TT_OK ? tt_probe_keep(&m->probe, err) : status;
 }
 
@@ -266,7 +279,7 @@ static tt_status measure_together(mixing *m, tt_error *err)
         m->choices[i].chosen = measured_type(group);
         sum += group->sensitivity * group->rounding[m->choices[i].chosen];
     }
-    tt_status status = measure_choices(m, false, &mse, &db, err);
+    tt_status status = measure_choices(m, &mse, &db, err);
     if (status == TT_OK && sum > 0.0 && mse > 0.0)
         m->table.together = mse / sum;
     return status;
@@ -326,7 +339,7 @@ static tt_status choose_for_fidelity(mixing *m, double *error, double *db, tt_er
         tt_allocate_error(m->choices, m->table.n_groups, target, &n_bytes, error);
         if (!m->has_probe)
             return TT_OK;
-        status = measure_choices(m, false, &mse, db, err);
+        status = measure_choices(m, &mse, db, err);
         if (status != TT_OK || fabs(*db - wanted) < 0.3)
             break;
         /* Means of decibels and of squares differ: the correction goes by what was asked for. */
@@ -345,7 +358,7 @@ static tt_status choose(mixing *m, uint64_t n_metadata_bytes, tt_error *err)
     if (m->job->params->size_budget > 0) {
         status = choose_for_size(m, m->fixed_bytes + n_metadata_bytes, &error, err);
         if (status == TT_OK && m->has_probe)
-            status = measure_choices(m, false, &mse, &r->measured_db, err);
+            status = measure_choices(m, &mse, &r->measured_db, err);
     } else
         status = choose_for_fidelity(m, &error, &r->measured_db, err);
     r->predicted_db = -10.0 * log10(error > 1e-12 ? error : 1e-12);
@@ -430,6 +443,8 @@ tt_status tt_job_mix(tt_quantize_job *job, uint64_t n_metadata_bytes, tt_error *
     tt_status status = mix(&m, n_metadata_bytes, err);
     if (m.has_probe)
         tt_probe_free(&m.probe);
+    if (m.has_check)
+        tt_probe_free(&m.check);
     tt_sensitivity_free(&m.table);
     free(m.choices);
     return status;

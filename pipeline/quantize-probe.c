@@ -9,9 +9,6 @@
 
 enum { MIN_SIDE = 16, MIN_STEPS = 4, FIRST_SEED = 1000 };
 
-/* Work of one run that is aimed at, in multiplications and additions: a second or two on a few processors. */
-static const double aimed_flops = 100e9;
-
 static const char own_prompts[] = "a photo of a red apple on a wooden table\n"
                                   "a small house at a lake, mountains behind it\n"
                                   "a portrait of an old man with a hat\n"
@@ -57,7 +54,7 @@ static tt_status step_flops(const tt_model *model, uint32_t side, double *flops,
     return status;
 }
 
-static tt_status choose_size(tt_probe *probe, tt_error *err)
+static tt_status choose_size(tt_probe *probe, double aimed_flops, tt_error *err)
 {
     const tt_model *m = probe->job->model;
     uint32_t factor = m->vae_config.factor,
@@ -87,15 +84,15 @@ static tt_status check_model(const tt_model *model, tt_error *err)
                    tt_model_files_path(model->files));
 }
 
-tt_status tt_probe_create(tt_quantize_job *job, const char *prompts, uint32_t max_prompts, tt_probe *probe,
-                          tt_error *err)
+tt_status tt_probe_create(tt_quantize_job *job, const char *prompts, uint32_t max_prompts, double aimed_flops,
+                          tt_probe *probe, tt_error *err)
 {
     *probe = (tt_probe){.job = job};
     tt_status status = check_model(job->model, err);
     if (status == TT_OK)
         status = cut_prompts(probe, prompts, max_prompts, err);
     if (status == TT_OK)
-        status = choose_size(probe, err);
+        status = choose_size(probe, aimed_flops, err);
     if (status == TT_OK) {
         probe->scratch = malloc(probe->n_image * sizeof(float));
         probe->latent = malloc(probe->n_latent * sizeof(float));

@@ -22,10 +22,11 @@ typedef struct tt_probe {
 } tt_probe;
 
 /* Takes the prompts of a text (one a line, blank lines and lines that begin with # are left out; NULL: a few of its
- * own), at most max_prompts, and chooses size and steps so that a run takes a few seconds at most on a processor: small
- * models run at their own size. Free with tt_probe_free. */
-tt_status tt_probe_create(tt_quantize_job *job, const char *prompts, uint32_t max_prompts, tt_probe *probe,
-                          tt_error *err);
+ * own), at most max_prompts, and chooses size and steps so that denoising a picture takes about aimed_flops
+ * multiplications and additions: small models then run at their own size, large ones at a quarter of it or less. Free
+ * with tt_probe_free. */
+tt_status tt_probe_create(tt_quantize_job *job, const char *prompts, uint32_t max_prompts, double aimed_flops,
+                          tt_probe *probe, tt_error *err);
 void tt_probe_free(tt_probe *probe);
 
 /* Runs prompt `index` to a picture [3][side * factor]^2 in 0..1 and, unless NULL, its latent. The noise depends on the

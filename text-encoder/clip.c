@@ -2,10 +2,14 @@
 #include "text-encoder/clip.h"
 #include "graph/graph.h"
 #include "graph/layer-name.h"
+#include "text-encoder/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char token_table[] = "text_model.embeddings.token_embedding.weight",
+                  position_table[] = "text_model.embeddings.position_embedding.weight";
 
 struct tt_clip {
     tt_kernels kernels;
@@ -95,9 +99,9 @@ static tt_value add_layer(tt_graph *g, const tt_clip_config *c, tt_value x, uint
 static void build(tt_graph *g, const tt_clip_config *c, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip)
 {
     const char final_norm[] = "text_model.final_layer_norm";
-    tt_value x =
-        tt_graph_embedding(g, "ids", batch, n_tokens, "text_model.embeddings.token_embedding.weight", c->n_vocabulary,
-                           "text_model.embeddings.position_embedding.weight", c->n_positions, c->hidden);
+    tt_graph_table(g, token_table, c->n_vocabulary, c->hidden);
+    tt_graph_table(g, position_table, c->n_positions, c->hidden);
+    tt_value x = tt_graph_input_tokens(g, "embedded", false, batch, n_tokens, c->hidden);
     for (uint32_t i = 0; i < c->n_layers; i++) {
         x = add_layer(g, c, x, i);
         if (i + clip_skip != c->n_layers)
@@ -191,29 +195,14 @@ static uint32_t pooled_position(const tt_clip_config *c, const int32_t *ids, uin
     return best;
 }
 
-/* out[projection_dim] = text_projection row vector product, on the host: once per prompt. */
+/* out[projection_dim] = text_projection times row, on the host: once per prompt. */
 static tt_status project(tt_clip *clip, const float *row, float *out, tt_error *err)
 {
     const tt_clip_config *c = &clip->config;
     uint64_t dims[2] = {c->projection_dim, c->hidden};
-    size_t n = (size_t)c->projection_dim * c->hidden;
     tt_weight weight;
     tt_status status = tt_weights_get(clip->weights, "text_projection.weight", 2, dims, &weight, err);
-    if (status != TT_OK)
-        return status;
-    float *matrix = malloc(n * sizeof *matrix);
-    if (!matrix)
-        return tt_fail_memory(err, "the text projection", n * sizeof *matrix);
-    tt_to_float(weight.tensor.dtype, weight.tensor.data, matrix, n);
-    size_t step = weight.transposed ? c->projection_dim : 1, stride = weight.transposed ? 1 : c->hidden;
-    for (uint32_t i = 0; i < c->projection_dim; i++) {
-        double sum = 0.0;
-        for (uint32_t j = 0; j < c->hidden; j++)
-            sum += (double)row[j] * matrix[i * stride + j * step];
-        out[i] = (float)sum;
-    }
-    free(matrix);
-    return TT_OK;
+    return status == TT_OK ? tt_rows_multiply(&weight, row, out, err) : status;
 }
 
 static tt_status read_pooled(tt_clip *clip, const int32_t *ids, const float *hidden, float *pooled, tt_error *err)
@@ -251,6 +240,34 @@ static tt_status read_outputs(tt_clip *clip, const int32_t *ids, const tt_clip_o
     return status;
 }
 
+/* Token rows plus position rows, written as the graph's input: a few rows are read from the file instead of whole
+ * tables going to the device. */
+static tt_status write_embedded(tt_clip *clip, const int32_t *ids, tt_error *err)
+{
+    const tt_clip_config *c = &clip->config;
+    uint64_t token_dims[2] = {c->n_vocabulary, c->hidden}, position_dims[2] = {c->n_positions, c->hidden};
+    size_t n_rows = (size_t)clip->batch * clip->n_tokens, n = n_rows * c->hidden;
+    tt_weight tokens, positions;
+    tt_status status = tt_weights_get(clip->weights, token_table, 2, token_dims, &tokens, err);
+    if (status == TT_OK)
+        status = tt_weights_get(clip->weights, position_table, 2, position_dims, &positions, err);
+    if (status != TT_OK)
+        return status;
+    float *embedded = calloc(n, sizeof *embedded);
+    if (!embedded)
+        return tt_fail_memory(err, "embedded tokens", n * sizeof *embedded);
+    for (size_t i = 0; i < n_rows && status == TT_OK; i++) {
+        float *row = embedded + i * c->hidden;
+        status = tt_rows_add(&tokens, (uint32_t)ids[i], row, err);
+        if (status == TT_OK)
+            status = tt_rows_add(&positions, (uint32_t)(i % clip->n_tokens), row, err);
+    }
+    if (status == TT_OK)
+        status = tt_graph_write(clip->graph, "embedded", embedded, n, err);
+    free(embedded);
+    return status;
+}
+
 tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip,
                          const tt_clip_output *output, tt_error *err)
 {
@@ -258,7 +275,7 @@ tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint
     if (status == TT_OK)
         status = prepare(clip, batch, n_tokens, clip_skip, err);
     if (status == TT_OK)
-        status = tt_graph_write_ids(clip->graph, "ids", ids, (size_t)batch * n_tokens, err);
+        status = write_embedded(clip, ids, err);
     if (status == TT_OK)
         status = tt_graph_run(clip->graph, err);
     return status == TT_OK ? read_outputs(clip, ids, output, err) : status;

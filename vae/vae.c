@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE = 64, OVERLAP = 16 }; /* latent positions */
-
 struct tt_vae {
     tt_kernels kernels;
     tt_vae_config config;
-    bool tiling;
+    tt_vae_tile decoder_tile, encoder_tile; /* zeros: the whole picture */
     tt_weights *decoder_weights, *encoder_weights;
     uint64_t resident_bytes; /* limit of each store */
     uint32_t n_slots;
@@ -29,13 +27,20 @@ tt_status tt_vae_create(const tt_kernels *kernels, const tt_vae_config *config, 
         return tt_fail_memory(err, "a VAE", sizeof *v);
     v->kernels = *kernels;
     v->config = *config;
-    v->tiling = tiling;
+    if (tiling)
+        v->decoder_tile = (tt_vae_tile){TT_USUAL_TILE, TT_USUAL_TILE};
     v->decoder_weights = weights;
     v->encoder_weights = encoder_weights ? encoder_weights : weights;
     v->resident_bytes = UINT64_MAX;
     v->n_slots = 2;
     *vae = v;
     return TT_OK;
+}
+
+void tt_vae_set_tiles(tt_vae *vae, tt_vae_tile decoder, tt_vae_tile encoder)
+{
+    vae->decoder_tile = decoder;
+    vae->encoder_tile = encoder;
 }
 
 void tt_vae_release_graph(tt_vae *vae)
@@ -70,10 +75,15 @@ void tt_vae_destroy(tt_vae *vae)
     free(vae);
 }
 
+uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder)
+{
+    const tt_weight_store *store = is_decoder ? vae->decoder_store : vae->encoder_store;
+    return store ? tt_weight_store_bytes(store) : 0;
+}
+
 uint64_t tt_vae_weight_bytes(const tt_vae *vae)
 {
-    return (vae->decoder_store ? tt_weight_store_bytes(vae->decoder_store) : 0) +
-           (vae->encoder_store ? tt_weight_store_bytes(vae->encoder_store) : 0);
+    return tt_vae_half_bytes(vae, true) + tt_vae_half_bytes(vae, false);
 }
 
 /* One half for one picture of this input size. */
@@ -158,119 +168,61 @@ static tt_status decode_whole(tt_vae *vae, const float *latent, uint32_t height,
     return status;
 }
 
-/* ---- tiles: all of one size, the last ones moved inwards, blended by weights that rise linearly from the tile's edge
- */
+/* ---- tiles */
 
-typedef struct tt_tiles {
-    uint32_t height, width; /* of the whole latent */
-    uint32_t tile_height, tile_width;
-    uint32_t n_rows, n_columns;
-} tt_tiles;
+/* A whole picture or one tile of it: decode_whole or encode_whole. */
+typedef tt_status (*tt_half_fn)(tt_vae *vae, const float *in, uint32_t height, uint32_t width, float *out,
+                                tt_error *err);
 
-static uint32_t count_tiles(uint32_t size, uint32_t tile)
+/* One half over all tiles. n_in and n_out are planes; one of the scales is 1, the other the VAE's factor. */
+typedef struct tt_tile_job {
+    tt_half_fn half;
+    tt_tiling tiling;
+    uint32_t n_in, n_out, in_scale, out_scale;
+    const char *verb; /* for the sentence */
+    tt_vae_tile_fn tile;
+    void *user;
+} tt_tile_job;
+
+static tt_status run_tile(tt_vae *vae, const tt_tile_job *job, uint32_t index, const float *in, float *cut,
+                          float *result, float *out, tt_error *err)
 {
-    return size <= tile ? 1 : 1 + (size - tile + (TILE - OVERLAP) - 1) / (TILE - OVERLAP);
-}
-
-static tt_tiles make_tiles(uint32_t height, uint32_t width)
-{
-    tt_tiles t = {.height = height, .width = width};
-    t.tile_height = height < TILE ? height : TILE;
-    t.tile_width = width < TILE ? width : TILE;
-    t.n_rows = count_tiles(height, t.tile_height);
-    t.n_columns = count_tiles(width, t.tile_width);
-    return t;
-}
-
-static uint32_t tile_start(uint32_t index, uint32_t size, uint32_t tile)
-{
-    uint32_t start = index * (TILE - OVERLAP);
-    return start + tile > size ? size - tile : start;
-}
-
-static void cut_tile(const float *latent, const tt_tiles *t, uint32_t channels, uint32_t top, uint32_t left, float *out)
-{
-    for (uint32_t c = 0; c < channels; c++)
-        for (uint32_t y = 0; y < t->tile_height; y++)
-            memcpy(out + ((size_t)c * t->tile_height + y) * t->tile_width,
-                   latent + ((size_t)c * t->height + top + y) * t->width + left, t->tile_width * sizeof *out);
-}
-
-/* Weight of pixel i of n: 1 in the middle, rising from the edges over the overlap. */
-static float edge_weight(uint32_t i, uint32_t n, uint32_t overlap)
-{
-    uint32_t from_edge = i + 1 < n - i ? i + 1 : n - i;
-    return from_edge >= overlap ? 1.0f : (float)from_edge / (float)overlap;
-}
-
-static void add_tile(const float *tile, const tt_tiles *t, uint32_t f, uint32_t top, uint32_t left, float *image,
-                     float *weights)
-{
-    uint32_t height = t->tile_height * f, width = t->tile_width * f;
-    size_t full_width = (size_t)t->width * f, plane = full_width * t->height * f;
-    for (uint32_t y = 0; y < height; y++)
-        for (uint32_t x = 0; x < width; x++) {
-            float w = edge_weight(y, height, OVERLAP * f) * edge_weight(x, width, OVERLAP * f);
-            size_t to = ((size_t)top * f + y) * full_width + (size_t)left * f + x;
-            size_t from = (size_t)y * width + x;
-            weights[to] += w;
-            for (size_t c = 0; c < 3; c++)
-                image[c * plane + to] += w * tile[c * (size_t)height * width + from];
-        }
-}
-
-typedef struct tt_tile_buffers {
-    float *latent, *image, *weights;
-} tt_tile_buffers;
-
-static void free_buffers(tt_tile_buffers *b)
-{
-    free(b->latent);
-    free(b->image);
-    free(b->weights);
-}
-
-static tt_status make_buffers(const tt_tiles *t, const tt_vae_config *c, tt_tile_buffers *b, tt_error *err)
-{
-    size_t tile = (size_t)t->tile_height * t->tile_width, f2 = (size_t)c->factor * c->factor;
-    size_t whole = (size_t)t->height * t->width * f2;
-    b->latent = malloc(tile * c->latent_channels * sizeof(float));
-    b->image = malloc(tile * f2 * 3 * sizeof(float));
-    b->weights = calloc(whole, sizeof(float));
-    if (b->latent && b->image && b->weights)
-        return TT_OK;
-    free_buffers(b);
-    return tt_fail_memory(err, "VAE tiles", whole * sizeof(float));
-}
-
-static tt_status decode_tiles(tt_vae *vae, const float *latent, uint32_t height, uint32_t width, float *image,
-                              tt_vae_tile_fn tile_fn, void *user, tt_error *err)
-{
-    const tt_vae_config *c = &vae->config;
-    tt_tiles t = make_tiles(height, width);
-    tt_tile_buffers b = {0};
-    tt_status status = make_buffers(&t, c, &b, err);
-    if (status != TT_OK)
-        return status;
-    size_t plane = (size_t)height * width * c->factor * c->factor;
-    memset(image, 0, 3 * plane * sizeof *image);
-    uint32_t n = t.n_rows * t.n_columns;
-    for (uint32_t i = 0; i < n && status == TT_OK; i++) {
-        uint32_t top = tile_start(i / t.n_columns, height, t.tile_height);
-        uint32_t left = tile_start(i % t.n_columns, width, t.tile_width);
-        if (tile_fn && !tile_fn(user, i, n))
-            status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled while decoding tile %u of %u", i + 1, n);
-        if (status != TT_OK)
-            break;
-        cut_tile(latent, &t, c->latent_channels, top, left, b.latent);
-        status = decode_whole(vae, b.latent, t.tile_height, t.tile_width, b.image, err);
-        if (status == TT_OK)
-            add_tile(b.image, &t, c->factor, top, left, image, b.weights);
-    }
-    for (size_t i = 0; i < 3 * plane && status == TT_OK; i++)
-        image[i] /= b.weights[i % plane];
-    free_buffers(&b);
+    uint32_t top, left;
+    const tt_tiling *t = &job->tiling;
+    tt_tiling_place(t, index, &top, &left);
+    tt_tiling_cut(t, top, left, job->in_scale, job->n_in, in, cut);
+    tt_status status = job->half(vae, cut, t->tile_height * job->in_scale, t->tile_width * job->in_scale, result, err);
+    if (status == TT_OK)
+        tt_tiling_add(t, top, left, job->out_scale, job->n_out, result, out);
     return status;
+}
+
+static tt_status run_tiles(tt_vae *vae, const tt_tile_job *job, const float *in, float *out, tt_error *err)
+{
+    const tt_tiling *t = &job->tiling;
+    size_t n_tile = (size_t)t->tile_height * t->tile_width, n = (size_t)t->n_rows * t->n_columns;
+    size_t n_cut = n_tile * job->in_scale * job->in_scale * job->n_in;
+    size_t n_result = n_tile * job->out_scale * job->out_scale * job->n_out;
+    size_t n_whole = (size_t)t->height * t->width * job->out_scale * job->out_scale * job->n_out;
+    float *cut = malloc((n_cut + n_result) * sizeof *cut);
+    if (!cut)
+        return tt_fail_memory(err, "VAE tiles", (n_cut + n_result) * sizeof *cut);
+    tt_status status = TT_OK;
+    memset(out, 0, n_whole * sizeof *out);
+    for (uint32_t i = 0; i < n && status == TT_OK; i++) {
+        if (job->tile && !job->tile(job->user, i, (uint32_t)n))
+            status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled while %s tile %u of %zu", job->verb, i + 1, n);
+        else
+            status = run_tile(vae, job, i, in, cut, cut + n_cut, out, err);
+    }
+    free(cut);
+    return status == TT_OK ? tt_tiling_divide(t, job->out_scale, job->n_out, out, err) : status;
+}
+
+/* True when a tile is smaller than the picture. */
+static bool is_tiled(const tt_tiling *tiling)
+{
+    return tiling->n_rows > 1 || tiling->n_columns > 1;
 }
 
 static tt_status check_half(bool present, const char *half, const char *use, tt_error *err)
@@ -291,20 +243,27 @@ tt_status tt_vae_decode(tt_vae *vae, const float *latent, uint32_t batch, uint32
     if (status == TT_OK && (batch == 0 || height == 0 || width == 0 || height > 4096 || width > 4096))
         return tt_fail(err, TT_ERROR_ARGUMENT, "a latent of %u x %u x %u is out of range (sides 1..4096)", batch,
                        height, width);
+    tt_tile_job job = {.half = decode_whole,
+                       .tiling = tt_tiling_make(height, width, vae->decoder_tile),
+                       .n_in = c->latent_channels,
+                       .n_out = 3,
+                       .in_scale = 1,
+                       .out_scale = c->factor,
+                       .verb = "decoding",
+                       .tile = tile,
+                       .user = user};
     for (uint32_t i = 0; i < batch && status == TT_OK; i++) {
         const float *from = latent + i * n_latent;
         float *to = image + i * n_image;
-        if (vae->tiling && (height > TILE || width > TILE))
-            status = decode_tiles(vae, from, height, width, to, tile, user, err);
-        else
-            status = decode_whole(vae, from, height, width, to, err);
+        status = is_tiled(&job.tiling) ? run_tiles(vae, &job, from, to, err)
+                                       : decode_whole(vae, from, height, width, to, err);
     }
     return status;
 }
 
-/* One picture to its latent statistics. */
-static tt_status encode_one(tt_vae *vae, const float *image, uint32_t height, uint32_t width, float *moments,
-                            tt_error *err)
+/* One picture (or tile) to its latent statistics. */
+static tt_status encode_whole(tt_vae *vae, const float *image, uint32_t height, uint32_t width, float *moments,
+                              tt_error *err)
 {
     const tt_vae_config *c = &vae->config;
     bool tiny = c->kind == TT_VAE_TINY;
@@ -313,12 +272,12 @@ static tt_status encode_one(tt_vae *vae, const float *image, uint32_t height, ui
     tt_status status = prepare(vae, false, height, width, err);
     if (status != TT_OK)
         return status;
-    float *scaled = malloc(n_pixels * sizeof *scaled);
-    if (!scaled)
+    float *scaled = tiny ? malloc(n_pixels * sizeof *scaled) : NULL;
+    if (tiny && !scaled)
         return tt_fail_memory(err, "the picture", n_pixels * sizeof *scaled);
-    for (size_t i = 0; i < n_pixels; i++)
-        scaled[i] = tiny ? (image[i] + 1.0f) / 2.0f : image[i];
-    status = tt_graph_write(vae->graph, "image", scaled, n_pixels, err);
+    for (size_t i = 0; i < n_pixels && tiny; i++)
+        scaled[i] = (image[i] + 1.0f) / 2.0f;
+    status = tt_graph_write(vae->graph, "image", tiny ? scaled : image, n_pixels, err);
     free(scaled);
     if (status == TT_OK)
         status = tt_graph_run(vae->graph, err);
@@ -340,8 +299,17 @@ tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_
     float *moments = malloc(2 * n * sizeof *moments);
     if (!moments)
         return tt_fail_memory(err, "latents", 2 * n * sizeof *moments);
+    tt_tile_job job = {.half = encode_whole,
+                       .tiling = tt_tiling_make(height / c->factor, width / c->factor, vae->encoder_tile),
+                       .n_in = 3,
+                       .n_out = c->kind == TT_VAE_TINY ? c->latent_channels : 2 * c->latent_channels,
+                       .in_scale = c->factor,
+                       .out_scale = 1,
+                       .verb = "encoding"};
     for (uint32_t i = 0; i < batch && status == TT_OK; i++) {
-        status = encode_one(vae, image + (size_t)i * 3 * height * width, height, width, moments, err);
+        const float *from = image + (size_t)i * 3 * height * width;
+        status = is_tiled(&job.tiling) ? run_tiles(vae, &job, from, moments, err)
+                                       : encode_whole(vae, from, height, width, moments, err);
         if (status != TT_OK)
             break;
         memcpy(mean + i * n, moments, n * sizeof *mean);

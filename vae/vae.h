@@ -3,8 +3,12 @@
 #define TT_VAE_VAE_H
 
 #include "graph/graph.h"
+#include "vae/tiles.h"
 
 enum { TT_VAE_MAX_BLOCKS = 8 };
+
+/* Side of a tile where nothing smaller is needed: what most models were trained at. */
+enum { TT_USUAL_TILE = 64 };
 
 typedef enum tt_vae_kind { TT_VAE_KL = 0, TT_VAE_TINY } tt_vae_kind;
 
@@ -47,16 +51,22 @@ bool tt_vae_old_attention_name(const void *layout, const char *canonical, tt_ten
 typedef struct tt_vae tt_vae;
 
 /* kernels and config are copied; weights stay the caller's. encoder_weights may differ from weights (original TAESD
- * pairs) or be NULL (then weights serve both). Nothing is uploaded yet. */
+ * pairs) or be NULL (then weights serve both). tiling: pictures are decoded in tiles of
+ * TT_USUAL_TILE positions.
+ * Nothing is uploaded yet. */
 tt_status tt_vae_create(const tt_kernels *kernels, const tt_vae_config *config, tt_weights *weights,
                         tt_weights *encoder_weights, bool tiling, tt_vae **vae, tt_error *err);
 void tt_vae_destroy(tt_vae *vae);
+
+/* Sizes of the tiles of both halves from the next call on (zeros: the whole picture at once). Tiles take less memory;
+ * pictures differ a little from those made at once, since norms and attention then see one tile only. */
+void tt_vae_set_tiles(tt_vae *vae, tt_vae_tile decoder, tt_vae_tile encoder);
 
 /* Called between tiles; false stops with TT_ERROR_CANCELLED. May be NULL. */
 typedef bool (*tt_vae_tile_fn)(void *user, uint32_t tile, uint32_t n_tiles);
 
 /* latent [batch][latent_channels][h][w] (no scaling factor inside) -> image [batch][3][h*factor][w*factor] in -1..1
- * (not clamped for KL). With tiling, tiles of 64 x 64 latent positions with an overlap of 16 are blended linearly. */
+ * (not clamped for KL). Tiles, where they are set, are blended linearly. */
 tt_status tt_vae_decode(tt_vae *vae, const float *latent, uint32_t batch, uint32_t height, uint32_t width, float *image,
                         tt_vae_tile_fn tile, void *user, tt_error *err);
 
@@ -79,6 +89,9 @@ void tt_vae_set_weight_limit(tt_vae *vae, uint64_t resident_bytes, uint32_t n_sl
 void tt_vae_release_graph(tt_vae *vae);
 void tt_vae_release_device(tt_vae *vae);
 uint64_t tt_vae_weight_bytes(const tt_vae *vae);
+
+/* The share of one half. */
+uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder);
 
 /* The store of the decoder's weights, to observe or replace them (graph/observe.h); made when it is not there yet, and
  * gone after tt_vae_release_device. */

@@ -280,11 +280,22 @@ typedef struct tt_generate_params {
     uint32_t first_image;       /* number of this call's first image in a batch that several calls make: image i of the
                                    call uses seed + first_image + i */
     const char *resume_path;    /* NULL, or the file that keeps the state of the run: see tt_resume_read */
+    uint64_t memory_budget_bytes; /* what process and device together may hold; 0: what the system has free now */
     tt_progress_fn progress;
     void *progress_user;
 } tt_generate_params;
 
 TT_API tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params);
+
+/* How a model is kept in memory during a request. The result is the same in all of them. */
+typedef enum tt_memory_mode {
+    TT_MEMORY_RESIDENT = 0,   /* everything stays on the device once it is there (large text encoders leave) */
+    TT_MEMORY_SEQUENTIAL = 1, /* one part at a time: text encoder, VAE encoder, UNet, VAE decoder */
+    TT_MEMORY_STREAMED = 2    /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
+} tt_memory_mode;
+
+/* The mode's name in lower case: "resident", "sequential", "streamed"; static storage. */
+TT_API const char *tt_memory_mode_name(tt_memory_mode mode);
 
 /* Times and sizes of a finished request. */
 typedef struct tt_generate_stats {
@@ -294,10 +305,57 @@ typedef struct tt_generate_stats {
     int64_t seed;          /* of the batch: image i has seed + i */
     uint32_t first_call; /* UNet calls that a resumed image had behind it, else 0; n_unet_calls are those of this run */
     double resume_ms;    /* spent on writing the resume file */
+    uint64_t peak_bytes;   /* measured: most memory that the process held, and on devices with memory of their own the
+                              device's peak added */
+    uint64_t forecast_bytes; /* the same as it was forecast before the run, see tt_plan */
+    tt_memory_mode memory_mode;
 } tt_generate_stats;
 
+/* One part of the model in a request: text encoders, VAE encoder, UNet or VAE decoder. All zero when it is not used. */
+typedef struct tt_plan_part {
+    uint64_t weight_bytes;     /* all of its weights in the form that the device holds */
+    uint64_t resident_bytes;   /* of these, what stays on the device while the part is in use */
+    uint64_t ring_bytes;       /* buffers through which the others pass (streamed mode), else 0 */
+    uint64_t activation_bytes; /* intermediate values, and the arrays that host and device exchange */
+    uint32_t n_passes;         /* runs of the part, tiles counted one by one */
+    double flops;              /* multiplications and additions of matrices and attention in one pass */
+    double bytes_moved;        /* weights and activations read and written by one pass */
+    double seconds;            /* expected for all passes; 0 when no rates were asked for */
+} tt_plan_part;
+
+/* What a request will take: known before any weight is read. */
+typedef struct tt_plan {
+    bool fits;           /* tt_generate would run it now */
+    tt_memory_mode mode; /* the first that fits; when none does, streamed at its smallest */
+    tt_phase peak_phase; /* the phase with the most memory */
+    uint64_t peak_bytes; /* of process and device together at that phase: the sum of the next four */
+    uint64_t device_bytes;  /* weights, rings and activations on the device at the peak */
+    uint64_t host_bytes;    /* pictures, latents and embeddings in the process at the peak */
+    uint64_t program_bytes; /* allowance for kernel programs and driver objects that are not loaded yet */
+    uint64_t base_bytes;    /* what the process holds now without device buffers: code, driver, tokenizer */
+    uint64_t phase_bytes[4];  /* in all, by tt_phase TEXT to DECODE; 0 when the phase is not run */
+    uint64_t budget_bytes;    /* as asked for, 0: none */
+    uint64_t available_bytes; /* what the process can hold: what it holds now and what the system has free */
+    tt_plan_part text, vae_encoder, unet, vae_decoder; /* text: both encoders of SDXL together */
+    uint32_t tile_width, tile_height; /* VAE decoder's tiles in latent positions; 0: the picture is decoded at once */
+    uint32_t encoder_tile_width, encoder_tile_height;
+    bool is_tiled_to_fit; /* tiles were chosen because of memory, not asked for */
+    uint32_t n_unet_calls;
+    double flops;        /* of the whole request */
+    double load_seconds; /* expected for reading and packing weights, and */
+    double seconds;      /* for the whole request, from the device's measured rates; 0 when they were not measured */
+} tt_plan;
+
+/* Plans a request without running it: the device must be open, weights are not touched. params->prompt may be NULL (one
+ * chunk of 77 tokens is counted). with_seconds measures the device's rates on a few kernels when that was not done
+ * before: a second or so, longer when kernels are not compiled yet. When the request does not fit, the call fails with
+ * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same. */
+TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan);
+
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
- * tt_image_free. On failure or cancel no image is returned. stats may be NULL. */
+ * tt_image_free. On failure or cancel no image is returned. stats may be NULL. A request that does not fit
+ * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights are
+ * read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
 TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
                              tt_generate_stats *stats);
 

@@ -1,5 +1,6 @@
 /* test_bad_model.c - hostile, damaged and absurd model files: one sentence each, no picture, no crash. */
 #include "tests/support/hostile-checkpoint.h"
+#include "tests/support/hostile-gguf.h"
 #include "tests/support/hostile-safetensors.h"
 #include "tests/support/run-cli.h"
 #include "tests/support/temp-folder.h"
@@ -130,6 +131,25 @@ static void test_safetensors_rules(void **state)
     temp_folder_remove(&folder);
 }
 
+static void test_gguf_rules(void **state)
+{
+    (void)state;
+    hostile_file file;
+    temp_folder folder;
+    char path[TT_TEMP_PATH];
+    temp_folder_make(&folder);
+    (void)temp_folder_path(&folder, "model.gguf", path);
+    for (size_t i = 0; i < hostile_gguf_count(); i++) {
+        assert_true(hostile_gguf_make(i, &file));
+        temp_folder_write(&folder, "model.gguf", file.bytes, file.n_bytes);
+        cli_run run = RUN("inspect", path);
+        assert_refused(&run, 1, file.mention, file.name);
+        cli_run_free(&run);
+        hostile_safetensors_free(&file);
+    }
+    temp_folder_remove(&folder);
+}
+
 static void test_single_files(void **state)
 {
     hostile_checkpoint made;
@@ -235,10 +255,10 @@ static void test_wrong_part(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_safetensors_rules), cmocka_unit_test(test_single_files),
-        cmocka_unit_test(test_folders),           cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_bit_flips),         cmocka_unit_test(test_not_a_model),
-        cmocka_unit_test(test_wrong_part),
+        cmocka_unit_test(test_safetensors_rules), cmocka_unit_test(test_gguf_rules),
+        cmocka_unit_test(test_single_files),      cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_truncated),         cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_not_a_model),       cmocka_unit_test(test_wrong_part),
     };
     return cmocka_run_group_tests(tests, make_inputs, remove_inputs);
 }

@@ -1,6 +1,8 @@
 /* test_conv3x3.c - 3x3 convolutions against their reference: all modes, ragged shapes, endings and storage forms. */
 #include "cl-kernels/conv3x3.h"
+#include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/conv3x3.h"
+#include "tests/support/test-blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -44,6 +46,17 @@ static const conv_case cases[] = {
     {"up, larger", 1, 17, 15, 34, 30, 40, 64, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, true},
 };
 
+/* Quantized weights in all modes; types of blocks of 256 leave out the rows that are not whole blocks. */
+static const conv_case quantized_cases[] = {
+    {"same, residual and bias", 2, 3, 5, 3, 5, 256, 34, TT_CONV_SAME, 1, 1, true, true, TT_ACT_SILU, false},
+    {"down, odd", 1, 5, 7, 3, 4, 256, 5, TT_CONV_DOWN, 0, 0, false, false, TT_ACT_NONE, true},
+    {"down right and bottom", 1, 4, 6, 2, 3, 32, 40, TT_CONV_DOWN_ASYM, 0, 1, false, false, TT_ACT_NONE, false},
+    {"up, odd", 1, 2, 3, 3, 6, 96, 33, TT_CONV_UP, 0, 0, false, true, TT_ACT_NONE, true},
+    {"up, two panels", 1, 3, 3, 6, 6, 512, 33, TT_CONV_UP, 0, 1, false, false, TT_ACT_NONE, true},
+    {"odd rows", 1, 3, 4, 3, 4, 7, 9, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, false},
+    {"odd rows across blocks", 1, 3, 4, 3, 4, 41, 35, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, false},
+};
+
 typedef struct conv_run {
     tt_test_matrix weights;
     tt_test_tensor in, image_bias, residual, out;
@@ -84,10 +97,11 @@ static void compute_reference(const conv_case *c, conv_run *run)
     tt_reference_conv3x3(&args);
 }
 
-static conv_run set_up(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype)
+static conv_run set_up(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool is_asymmetric)
 {
     conv_run run = {0};
-    tt_test_matrix_spec spec = {.dtype = dtype, .n_out = c->n_out, .n_in = c->n_in, .n_taps = 9, .seed = 21};
+    tt_test_matrix_spec spec = {
+        .dtype = dtype, .n_out = c->n_out, .n_in = c->n_in, .n_taps = 9, .is_asymmetric = is_asymmetric, .seed = 21};
     run.weights = tt_test_matrix_create(kernels, &spec);
     run.in = random_tensor(kernels, c->n_in, c->batch, c->in_height, c->in_width, 1, 22, &run.in_values);
     run.image_bias = random_tensor(kernels, c->n_out, c->batch, 1, 1, 0, 23, &run.image_bias_values);
@@ -111,25 +125,31 @@ static void tear_down(const tt_kernels *kernels, conv_run *run)
     free(run->want);
 }
 
-static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype)
+/* with_scratch: weights are widened into scratch first, as they are for many positions. */
+static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool with_scratch)
 {
     char label[160];
-    (void)snprintf(label, sizeof(label), "%s, %s weights, %s", c->label, tt_dtype_name(dtype),
-                   tt_test_form_name(kernels));
-    conv_run run = set_up(kernels, c, dtype);
+    conv_run run = set_up(kernels, c, dtype, c->n_in % 2 == 1);
+    (void)snprintf(label, sizeof(label), "%s, %s weights%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
+                   with_scratch ? " widened" : "", tt_test_form_name(kernels));
+    tt_test_scratch scratch =
+        tt_test_scratch_create(with_scratch ? tt_dequantize_bytes(kernels, &run.weights.matrix) : 0);
     tt_conv3x3_args args = {.in = run.in.plane,
                             .matrix = &run.weights.matrix,
                             .mode = c->mode,
                             .per_image_bias = c->has_image_bias ? &run.image_bias.plane : NULL,
                             .residual = c->has_residual ? &run.residual.plane : NULL,
                             .activation = c->activation,
-                            .out = run.out.plane};
+                            .out = run.out.plane,
+                            .scratch = scratch.buffer.mem,
+                            .scratch_offset = scratch.offset};
     tt_recorder *recorder = tt_test_recorder();
     tt_test_ok(tt_conv3x3_record(kernels, &args, recorder, tt_test_error()));
     tt_test_run(recorder);
     float *got = tt_test_download(&run.out);
-    tt_test_close(got, run.want, tt_test_count(&run.out), tt_test_tolerance(kernels), label);
+    tt_test_close(got, run.want, tt_test_count(&run.out), tt_test_tolerance(kernels) * (with_scratch ? 2 : 1), label);
     free(got);
+    tt_test_scratch_release(&scratch);
     tear_down(kernels, &run);
 }
 
@@ -138,7 +158,7 @@ static void check_form(size_t form)
     const tt_kernels *kernels = &tt_test_forms()[form];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (!cases[i].is_large || !tt_test_small())
-            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32);
+            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false);
 }
 
 static void test_tile_f32(void **state)
@@ -163,6 +183,45 @@ static void test_plain_f16(void **state)
 {
     (void)state;
     check_form(3);
+}
+
+/* All quantized types over the rows that have whole blocks of them. */
+static void check_quantized(size_t form, bool with_scratch)
+{
+    const tt_kernels *kernels = &tt_test_forms()[form];
+    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
+            const conv_case *c = &quantized_cases[i];
+            tt_dtype dtype = tt_test_quant_types[t];
+            if (c->n_in * 9 % tt_dtype_block(dtype) == 0 && (!c->is_large || !tt_test_small()))
+                check_case(kernels, c, dtype, with_scratch);
+        }
+}
+
+static void test_quantized_tile_f32(void **state)
+{
+    (void)state;
+    check_quantized(0, false);
+}
+
+static void test_quantized_tile_f16(void **state)
+{
+    (void)state;
+    check_quantized(1, false);
+}
+
+static void test_quantized_plain_f32(void **state)
+{
+    (void)state;
+    check_quantized(2, false);
+    check_quantized(2, true);
+}
+
+static void test_quantized_plain_f16(void **state)
+{
+    (void)state;
+    check_quantized(3, false);
+    check_quantized(3, true);
 }
 
 /* Shapes that do not fit are refused with a sentence, before anything is recorded. */
@@ -204,8 +263,15 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tile_f32),  cmocka_unit_test(test_tile_f16), cmocka_unit_test(test_plain_f32),
-        cmocka_unit_test(test_plain_f16), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_tile_f32),
+        cmocka_unit_test(test_tile_f16),
+        cmocka_unit_test(test_plain_f32),
+        cmocka_unit_test(test_plain_f16),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_quantized_tile_f32),
+        cmocka_unit_test(test_quantized_tile_f16),
+        cmocka_unit_test(test_quantized_plain_f32),
+        cmocka_unit_test(test_quantized_plain_f16),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

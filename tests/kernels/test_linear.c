@@ -1,6 +1,8 @@
 /* test_linear.c - linear layers against their reference: ragged shapes, all inputs, endings and storage forms. */
+#include "cl-kernels/dequantize.h"
 #include "cl-kernels/linear.h"
 #include "cl-kernels/reference/linear.h"
+#include "tests/support/test-blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -84,6 +86,30 @@ static const linear_case cases[] = {
     {"three stacked parts", 1, 1, 13, 0, 0, 0, 0, {.n_out = 60, .n_in = 16, .n_parts = 3}, TT_ACT_NONE, false, false},
     {"many inputs", 1, 1, 40, 0, 0, 0, 0, {.n_out = 48, .n_in = 5120}, TT_ACT_NONE, true, true},
     {"many positions and outputs", 1, 24, 24, 0, 0, 0, 0, {.n_out = 320, .n_in = 320}, TT_ACT_NONE, true, true},
+};
+
+/* Quantized weights: rows of several lengths, outputs in every order. Types of blocks of 256 leave out the rows that
+ * are not whole blocks. */
+static const linear_case quantized_cases[] = {
+    {"tokens, batch 2", 2, 1, 9, 0, 0, 0, 0, {.n_out = 40, .n_in = 256}, TT_ACT_SILU, true, false},
+    {"two inputs", 1, 2, 7, 0, 1, 0, 1, {.n_out = 33, .n_in = 512, .split = 132}, TT_ACT_NONE, true, false},
+    {"GEGLU", 1, 1, 14, 0, 0, 0, 0, {.n_out = 42, .n_in = 256, .is_geglu = true}, TT_ACT_NONE, false, false},
+    {"three stacked parts", 1, 1, 5, 0, 0, 0, 0, {.n_out = 63, .n_in = 768, .n_parts = 3}, TT_ACT_NONE, false, true},
+    {"one block of 32", 1, 1, 3, 0, 0, 0, 0, {.n_out = 7, .n_in = 32}, TT_ACT_NONE, false, false},
+    {"two inputs in blocks of 32",
+     1,
+     1,
+     15,
+     0,
+     0,
+     0,
+     0,
+     {.n_out = 36, .n_in = 352, .split = 20},
+     TT_ACT_GELU,
+     false,
+     true},
+    {"odd rows", 1, 1, 4, 0, 0, 0, 0, {.n_out = 35, .n_in = 147, .is_asymmetric = true}, TT_ACT_NONE, false, false},
+    {"odd rows, two inputs", 1, 1, 4, 0, 0, 0, 0, {.n_out = 5, .n_in = 45, .split = 24}, TT_ACT_NONE, false, false},
 };
 
 /* Planes and arrays of one run. */
@@ -175,23 +201,30 @@ static void tear_down(const tt_kernels *kernels, linear_run *run)
     free(run->want);
 }
 
-static void check_case(const tt_kernels *kernels, const linear_case *c)
+/* with_scratch: weights are widened into scratch first, as they are for many positions. */
+static void check_case(const tt_kernels *kernels, const linear_case *c, bool with_scratch)
 {
     char label[160];
-    (void)snprintf(label, sizeof(label), "%s, %s", c->label, tt_test_form_name(kernels));
     linear_run run = set_up(kernels, c);
+    (void)snprintf(label, sizeof(label), "%s, %s weights%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
+                   with_scratch ? " widened" : "", tt_test_form_name(kernels));
+    tt_test_scratch scratch =
+        tt_test_scratch_create(with_scratch ? tt_dequantize_bytes(kernels, &run.weights.matrix) : 0);
     tt_linear_args args = {.in = run.in.plane,
                            .in2 = c->matrix.split != 0 ? &run.in2.plane : NULL,
                            .matrix = &run.weights.matrix,
                            .residual = c->has_residual ? &run.residual.plane : NULL,
                            .activation = c->activation,
-                           .out = run.out.plane};
+                           .out = run.out.plane,
+                           .scratch = scratch.buffer.mem,
+                           .scratch_offset = scratch.offset};
     tt_recorder *recorder = tt_test_recorder();
     tt_test_ok(tt_linear_record(kernels, &args, recorder, tt_test_error()));
     tt_test_run(recorder);
     float *got = tt_test_download(&run.out);
-    tt_test_close(got, run.want, tt_test_count(&run.out), tt_test_tolerance(kernels), label);
+    tt_test_close(got, run.want, tt_test_count(&run.out), tt_test_tolerance(kernels) * (with_scratch ? 2 : 1), label);
     free(got);
+    tt_test_scratch_release(&scratch);
     tear_down(kernels, &run);
 }
 
@@ -200,7 +233,7 @@ static void check_form(size_t form)
     const tt_kernels *kernels = &tt_test_forms()[form];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (!cases[i].is_large || !tt_test_small())
-            check_case(kernels, &cases[i]);
+            check_case(kernels, &cases[i], false);
 }
 
 static void test_tile_f32(void **state)
@@ -225,6 +258,45 @@ static void test_plain_f16(void **state)
 {
     (void)state;
     check_form(3);
+}
+
+/* All quantized types over the rows that have whole blocks of them. */
+static void check_quantized(size_t form, bool with_scratch)
+{
+    const tt_kernels *kernels = &tt_test_forms()[form];
+    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
+            linear_case c = quantized_cases[i];
+            c.matrix.dtype = tt_test_quant_types[t];
+            if (c.matrix.n_in % tt_dtype_block(c.matrix.dtype) == 0 && (!c.is_large || !tt_test_small()))
+                check_case(kernels, &c, with_scratch);
+        }
+}
+
+static void test_quantized_tile_f32(void **state)
+{
+    (void)state;
+    check_quantized(0, false);
+}
+
+static void test_quantized_tile_f16(void **state)
+{
+    (void)state;
+    check_quantized(1, false);
+}
+
+static void test_quantized_plain_f32(void **state)
+{
+    (void)state;
+    check_quantized(2, false);
+    check_quantized(2, true);
+}
+
+static void test_quantized_plain_f16(void **state)
+{
+    (void)state;
+    check_quantized(3, false);
+    check_quantized(3, true);
 }
 
 /* Results may go to a range of channels of a larger tensor; its other channels stay as they are. */
@@ -303,8 +375,16 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tile_f32),  cmocka_unit_test(test_tile_f16),     cmocka_unit_test(test_plain_f32),
-        cmocka_unit_test(test_plain_f16), cmocka_unit_test(test_channel_view), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_tile_f32),
+        cmocka_unit_test(test_tile_f16),
+        cmocka_unit_test(test_plain_f32),
+        cmocka_unit_test(test_plain_f16),
+        cmocka_unit_test(test_channel_view),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_quantized_tile_f32),
+        cmocka_unit_test(test_quantized_tile_f16),
+        cmocka_unit_test(test_quantized_plain_f32),
+        cmocka_unit_test(test_quantized_plain_f16),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

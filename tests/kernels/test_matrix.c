@@ -1,5 +1,7 @@
 /* test_matrix.c - packed weights: every value where matrix.h says, zero elsewhere, wrong requests refused. */
 #include "cl-kernels/matrix.h"
+#include "cl-kernels/reference/dequantize.h"
+#include "tests/support/test-blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -53,12 +55,12 @@ static size_t packed_index(const tt_matrix *matrix, uint32_t output, uint32_t ch
 static float *read_values(const tt_kernels *kernels, const tt_matrix *matrix, size_t *n)
 {
     void *bytes = malloc(matrix->values.n_bytes);
-    *n = matrix->values.n_bytes / (matrix->is_half ? 2 : 4);
+    *n = matrix->values.n_bytes / (matrix->dtype == TT_F16 ? 2 : 4);
     float *values = malloc(*n * sizeof(*values));
     assert_non_null(bytes);
     assert_non_null(values);
     tt_test_ok(tt_buffer_read(kernels->device, &matrix->values, 0, bytes, matrix->values.n_bytes, tt_test_error()));
-    tt_to_float(matrix->is_half ? TT_F16 : TT_F32, bytes, values, *n);
+    tt_to_float(matrix->dtype == TT_F16 ? TT_F16 : TT_F32, bytes, values, *n);
     free(bytes);
     return values;
 }
@@ -79,6 +81,41 @@ static void check_values(const tt_kernels *kernels, const tt_test_matrix *made)
     for (size_t i = 0; i < n; i++)
         assert_true(values[i] == 0.0f); /* padding */
     free(values);
+}
+
+/* Bytes of the packed values of a matrix (free()). */
+static uint8_t *read_bytes(const tt_kernels *kernels, const tt_matrix *matrix)
+{
+    uint8_t *bytes = malloc(matrix->values.n_bytes);
+    assert_non_null(bytes);
+    tt_test_ok(tt_buffer_read(kernels->device, &matrix->values, 0, bytes, matrix->values.n_bytes, tt_test_error()));
+    return bytes;
+}
+
+/* Every stored value comes out of the packed panels with its very bits, and lanes without an output are zero. */
+static void check_quantized(const tt_kernels *kernels, const tt_test_matrix *made)
+{
+    const tt_matrix *matrix = &made->matrix;
+    uint32_t n_columns = tt_matrix_columns(matrix), n_panels = (matrix->n_out + 31) / 32;
+    size_t panel_bytes = matrix->values.n_bytes / n_panels;
+    uint8_t *bytes = read_bytes(kernels, matrix);
+    bool *is_used = calloc(n_panels, 32 * sizeof(*is_used));
+    assert_non_null(is_used);
+    for (uint32_t o = 0; o < matrix->n_out; o++) {
+        uint32_t panel, lane;
+        place_of(matrix, o, &panel, &lane);
+        is_used[panel * 32 + lane] = true;
+        for (uint32_t i = 0; i < n_columns; i++) {
+            float got = tt_reference_dequantize(matrix->dtype, bytes + panel * panel_bytes, n_columns, i, lane);
+            assert_true(got == made->weights[(size_t)o * n_columns + i]);
+        }
+    }
+    for (uint32_t at = 0; at < n_panels * 32; at++)
+        for (uint32_t i = 0; i < n_columns && !is_used[at]; i++)
+            assert_true(tt_reference_dequantize(matrix->dtype, bytes + at / 32 * panel_bytes, n_columns, i, at % 32) ==
+                        0.0f);
+    free(is_used);
+    free(bytes);
 }
 
 static void check_bias(const tt_kernels *kernels, const tt_test_matrix *made)
@@ -109,12 +146,152 @@ static void test_packing(void **state)
             tt_test_matrix_spec spec = specs[i];
             spec.seed = 100 + i;
             tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
-            assert_int_equal(made.matrix.is_half, spec.dtype == TT_F16 || kernels->storage == TT_STORAGE_F16);
+            assert_int_equal(made.matrix.dtype == TT_F16, spec.dtype == TT_F16 || kernels->storage == TT_STORAGE_F16);
             check_values(kernels, &made);
             check_bias(kernels, &made);
             tt_test_matrix_release(kernels, &made);
             assert_null(made.matrix.values.mem);
         }
+}
+
+static const tt_test_matrix_spec quantized_specs[] = {
+    {.n_out = 33, .n_in = 256, .n_taps = 1},
+    {.n_out = 64, .n_in = 1280, .n_taps = 1, .split = 644},
+    {.n_out = 40, .n_in = 256, .n_taps = 9},
+    {.n_out = 90, .n_in = 512, .n_taps = 1, .n_parts = 4},
+    {.n_out = 44, .n_in = 2816, .n_taps = 1, .is_geglu = true, .n_parts = 2},
+    {.n_out = 31, .n_in = 32, .n_taps = 1},
+    {.n_out = 7, .n_in = 352, .n_taps = 9},
+    {.n_out = 35, .n_in = 41, .n_taps = 1, .is_asymmetric = true},
+    {.n_out = 3, .n_in = 5, .n_taps = 9},
+};
+
+static void test_quantized_packing(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t i = 0; i < sizeof(quantized_specs) / sizeof(quantized_specs[0]); i++) {
+            const tt_kernels *kernels = &tt_test_forms()[i % TT_TEST_N_FORMS];
+            tt_test_matrix_spec spec = quantized_specs[i];
+            spec.dtype = tt_test_quant_types[t];
+            spec.seed = 300 + i;
+            if (spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) != 0)
+                continue;
+            tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
+            assert_int_equal(made.matrix.dtype, spec.dtype);
+            check_quantized(kernels, &made);
+            check_bias(kernels, &made);
+            tt_test_matrix_release(kernels, &made);
+        }
+}
+
+/* Quantized weights take the file's bytes and at most five percent more. */
+static void test_quantized_size(void **state)
+{
+    (void)state;
+    const tt_kernels *kernels = &tt_test_forms()[1];
+    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++) {
+        tt_dtype dtype = tt_test_quant_types[t];
+        uint8_t *blocks = tt_test_blocks_new(dtype, (size_t)320 * 1280, 1.0, 5);
+        float scales[320] = {0};
+        tt_matrix_part part = {.dtype = dtype, .values = blocks + 1, .scale = scales, .n_out = 320};
+        tt_matrix described;
+        tt_test_ok(tt_matrix_describe(kernels, &part, 1, 1280, 1, 0, false, &described, tt_test_error()));
+        double file_bytes = (double)tt_dtype_bytes(dtype, 320 * 1280) + (dtype == TT_I8 ? sizeof(scales) : 0.0);
+        double ratio = (double)described.values.n_bytes / file_bytes;
+        print_message("%s: %.4f of the file's bytes\n", dtype == TT_I8 ? "w8c" : tt_dtype_name(dtype), ratio);
+        assert_true(ratio >= 1.0 && ratio <= 1.05);
+        free(blocks);
+    }
+}
+
+/* What cannot stay quantized is widened: to half where activations are half, to float where they are float. */
+static void test_widening(void **state)
+{
+    (void)state;
+    const tt_test_matrix_spec specs_widened[] = {
+        {.n_out = 35, .n_in = 256, .n_taps = 1, .split = 34},
+        {.n_out = 32, .n_in = 256, .n_taps = 1, .is_transposed = true},
+        {.n_out = 256, .n_in = 40, .n_taps = 1, .is_transposed = true, .n_parts = 1},
+        {.dtype = TT_I8, .n_out = 12, .n_in = 9, .n_taps = 1, .split = 3, .is_asymmetric = true},
+        {.dtype = TT_Q4_0, .n_out = 32, .n_in = 20, .n_taps = 9},
+    };
+    for (size_t form = 0; form < 2; form++)
+        for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+            for (size_t i = 0; i < sizeof(specs_widened) / sizeof(specs_widened[0]); i++) {
+                const tt_kernels *kernels = &tt_test_forms()[form];
+                tt_test_matrix_spec spec = specs_widened[i];
+                spec.dtype = spec.dtype == TT_F64 ? tt_test_quant_types[t] : spec.dtype;
+                spec.seed = 500 + i;
+                tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
+                assert_int_equal(made.matrix.dtype, kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32);
+                check_values(kernels, &made);
+                tt_test_matrix_release(kernels, &made);
+            }
+}
+
+/* Stacked parts stay quantized when all are of one type. */
+static void test_stacked_types(void **state)
+{
+    (void)state;
+    const tt_kernels *kernels = &tt_test_forms()[1];
+    uint8_t *q8 = tt_test_blocks_new(TT_Q8_0, 8 * 64, 1.0, 1), *q4 = tt_test_blocks_new(TT_Q4_0, 8 * 64, 1.0, 2);
+    const tt_matrix_part parts[3] = {{.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
+                                     {.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
+                                     {.dtype = TT_Q4_0, .values = q4 + 1, .n_out = 8}};
+    const uint32_t n_values = 32 * 64;
+    float values[32 * 64], stored[2][8 * 64];
+    tt_matrix alike, mixed;
+    tt_test_ok(tt_matrix_create(kernels, parts, 2, 64, 1, 0, false, &alike, tt_test_error()));
+    tt_test_ok(tt_matrix_create(kernels, parts, 3, 64, 1, 0, false, &mixed, tt_test_error()));
+    assert_int_equal(alike.dtype, TT_Q8_0);
+    assert_int_equal(mixed.dtype, TT_F16);
+    assert_int_equal(mixed.values.n_bytes, n_values * sizeof(uint16_t));
+    uint8_t *halves = read_bytes(kernels, &mixed);
+    tt_to_float(TT_F16, halves, values, n_values);
+    tt_to_float(TT_Q8_0, q8 + 1, stored[0], 8 * 64);
+    tt_to_float(TT_Q4_0, q4 + 1, stored[1], 8 * 64);
+    for (uint32_t o = 0; o < 24; o++)
+        for (uint32_t i = 0; i < 64; i++)
+            assert_true(values[i * 32 + o] ==
+                        tt_half_to_float(tt_float_to_half(stored[o / 16][(size_t)(o % 8) * 64 + i])));
+    free(halves);
+    free(q8);
+    free(q4);
+    tt_matrix_release(kernels->device, &alike);
+    tt_matrix_release(kernels->device, &mixed);
+}
+
+/* A description names the sizes and types that creation makes, without a device, and packing it gives the same bytes.
+ */
+static void test_description(void **state)
+{
+    (void)state;
+    static const tt_dtype dtypes[] = {TT_F32, TT_F16, TT_Q4_0, TT_Q6_K, TT_I8};
+    for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++) {
+        const tt_kernels *kernels = &tt_test_forms()[i % 2];
+        tt_kernels without = *kernels;
+        without.device = NULL;
+        uint8_t *blocks = tt_test_blocks_new(dtypes[i], (size_t)36 * 256, 1.0, 9);
+        float scales[36] = {1.0f, 2.0f};
+        tt_matrix_part part = {.dtype = dtypes[i], .values = blocks + 1, .scale = scales, .n_out = 36};
+        tt_matrix made, described;
+        tt_test_ok(tt_matrix_create(kernels, &part, 1, 256, 1, 0, true, &made, tt_test_error()));
+        tt_test_ok(tt_matrix_describe(&without, &part, 1, 256, 1, 0, true, &described, tt_test_error()));
+        assert_null(described.values.mem);
+        assert_int_equal(described.dtype, made.dtype);
+        assert_int_equal(described.values.n_bytes, made.values.n_bytes);
+        assert_int_equal(described.bias.n_bytes, made.bias.n_bytes);
+        uint8_t *packed = aligned_alloc(64, (described.values.n_bytes + 63) / 64 * 64);
+        assert_non_null(packed);
+        tt_matrix_pack(&part, 1, &described, packed);
+        uint8_t *bytes = read_bytes(kernels, &made);
+        assert_memory_equal(packed, bytes, made.values.n_bytes);
+        free(bytes);
+        free(packed);
+        free(blocks);
+        tt_matrix_release(kernels->device, &made);
+    }
 }
 
 static void test_vector(void **state)
@@ -177,9 +354,10 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_packing),
-        cmocka_unit_test(test_vector),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_packing),        cmocka_unit_test(test_quantized_packing),
+        cmocka_unit_test(test_quantized_size), cmocka_unit_test(test_widening),
+        cmocka_unit_test(test_stacked_types),  cmocka_unit_test(test_description),
+        cmocka_unit_test(test_vector),         cmocka_unit_test(test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

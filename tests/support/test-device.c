@@ -277,6 +277,21 @@ void tt_test_array_release(tt_test_array *array)
     *array = (tt_test_array){0};
 }
 
+tt_test_scratch tt_test_scratch_create(size_t n_bytes)
+{
+    tt_test_scratch scratch = {.offset = 768};
+    if (n_bytes > 0)
+        tt_test_ok(
+            tt_buffer_create(tt_test_device(), scratch.offset + n_bytes, "test scratch", &scratch.buffer, &the_error));
+    return scratch;
+}
+
+void tt_test_scratch_release(tt_test_scratch *scratch)
+{
+    tt_buffer_release(tt_test_device(), &scratch->buffer);
+    *scratch = (tt_test_scratch){0};
+}
+
 /* ---- launches ---- */
 
 tt_recorder *tt_test_recorder(void)

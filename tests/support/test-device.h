@@ -83,6 +83,14 @@ tt_test_array tt_test_array_create(const void *values, size_t n);
 void tt_test_array_read(const tt_test_array *array, void *values); /* checks the guards */
 void tt_test_array_release(tt_test_array *array);
 
+/* Memory for an op's inner use, from an offset on that is no whole tensor; n_bytes 0: none. */
+typedef struct tt_test_scratch {
+    tt_buffer buffer;
+    size_t offset;
+} tt_test_scratch;
+tt_test_scratch tt_test_scratch_create(size_t n_bytes);
+void tt_test_scratch_release(tt_test_scratch *scratch);
+
 /* ---- launches ---- */
 
 tt_recorder *tt_test_recorder(void);

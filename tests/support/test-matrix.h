@@ -5,16 +5,17 @@
 #include "cl-kernels/matrix.h"
 
 typedef struct tt_test_matrix_spec {
-    tt_dtype dtype; /* of the stored weights and biases */
+    tt_dtype dtype; /* of the stored weights and biases (F32 biases beside quantized weights; I8 is w8c) */
     uint32_t n_out, n_in, n_taps, split;
     uint32_t n_parts; /* stacked along the outputs; 0 is 1 */
     bool is_geglu, is_transposed, no_bias;
+    bool is_asymmetric; /* w8c with offsets */
     uint64_t seed;
 } tt_test_matrix_spec;
 
 typedef struct tt_test_matrix {
     tt_matrix matrix;
-    float *weights; /* [n_out][n_in][n_taps], rounded to what the form stores; about 1 / sqrt(n_in * n_taps) */
+    float *weights; /* [n_out][n_in][n_taps], exactly what the device holds; about 1 / sqrt(n_in * n_taps) */
     float *bias;    /* [n_out] */
 } tt_test_matrix;
 

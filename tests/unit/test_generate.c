@@ -371,9 +371,9 @@ static void test_progress(void **state)
     (void)state;
     static const event text_to_image[] = {
         {TT_PHASE_TEXT, 0, 0, 0},    {TT_PHASE_TEXT, 0, 1, 1},    {TT_PHASE_DENOISE, 0, 0, 0},
-        {TT_PHASE_DENOISE, 0, 1, 2}, {TT_PHASE_DENOISE, 0, 2, 2}, {TT_PHASE_DECODE, 0, 0, 0},
-        {TT_PHASE_DONE, 0, 1, 1},    {TT_PHASE_DENOISE, 1, 0, 0}, {TT_PHASE_DENOISE, 1, 1, 2},
-        {TT_PHASE_DENOISE, 1, 2, 2}, {TT_PHASE_DECODE, 1, 0, 0},  {TT_PHASE_DONE, 1, 1, 1}};
+        {TT_PHASE_DENOISE, 0, 1, 2}, {TT_PHASE_DENOISE, 0, 2, 2}, {TT_PHASE_DENOISE, 1, 0, 0},
+        {TT_PHASE_DENOISE, 1, 1, 2}, {TT_PHASE_DENOISE, 1, 2, 2}, {TT_PHASE_DECODE, 0, 0, 0},
+        {TT_PHASE_DONE, 0, 1, 1},    {TT_PHASE_DECODE, 1, 0, 0},  {TT_PHASE_DONE, 1, 1, 1}};
     static const event image_to_image[] = {
         {TT_PHASE_TEXT, 0, 0, 0},    {TT_PHASE_TEXT, 0, 1, 1},   {TT_PHASE_ENCODE, 0, 0, 0}, {TT_PHASE_ENCODE, 0, 1, 1},
         {TT_PHASE_DENOISE, 0, 1, 1}, {TT_PHASE_DECODE, 0, 0, 0}, {TT_PHASE_DONE, 0, 1, 1}};

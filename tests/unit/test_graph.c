@@ -143,8 +143,8 @@ static void test_bad_weights(void **state)
     x = tt_graph_input(b.graph, "x", false, 1, 8, 4, 4);
     expect_compile(&b, tt_graph_layer_norm(b.graph, x, "norm12", 1e-5f), TT_ERROR_FORMAT, "text: ", "norm12.weight");
     b = start("text");
-    expect_compile(&b, tt_graph_embedding(b.graph, "ids", 1, 3, "tokens", 10, "positions", 3, 8), TT_ERROR_FORMAT,
-                   "text: ", "tokens");
+    tt_graph_table(b.graph, "tokens", 10, 8);
+    expect_compile(&b, TT_NONE, TT_ERROR_FORMAT, "text: ", "tokens");
 }
 
 static void test_bad_operands(void **state)
@@ -237,7 +237,6 @@ static void test_misuse(void **state)
     (void)state;
     bench b = {0};
     float values[4] = {0};
-    int32_t ids[4] = {0};
     tt_error *err = tt_test_error();
     tt_test_ok(tt_graph_create(&tt_test_forms()[0], "bare", NULL, &b.graph, err));
     tt_value x = tt_graph_input(b.graph, "x", false, 1, 4, 1, 1);
@@ -247,8 +246,8 @@ static void test_misuse(void **state)
     x = tt_graph_input(b.graph, "x", false, 1, 4, 1, 1);
     expect_compile(&b, tt_graph_layer_norm(b.graph, x, "n", 1e-5f), TT_ERROR_INTERNAL, "bare: ", "no weights");
     tt_test_ok(tt_graph_create(&tt_test_forms()[0], "bare", NULL, &b.graph, err));
-    expect_compile(&b, tt_graph_embedding(b.graph, "ids", 1, 3, "tokens", 10, "positions", 3, 8), TT_ERROR_INTERNAL,
-                   "bare: ", "no weights");
+    tt_graph_table(b.graph, "tokens", 10, 8);
+    expect_compile(&b, TT_NONE, TT_ERROR_INTERNAL, "bare: ", "no weights");
 
     tt_test_ok(tt_graph_create(&tt_test_forms()[0], "bare", NULL, &b.graph, err));
     x = tt_graph_input(b.graph, "x", false, 1, 4, 1, 1);
@@ -259,7 +258,6 @@ static void test_misuse(void **state)
     expect(tt_graph_write(b.graph, "z", values, 4, err), TT_ERROR_INTERNAL, "bare: ", "no array z");
     expect(tt_graph_write(b.graph, "x", values, 3, err), TT_ERROR_INTERNAL, "bare: ", "4 elements, not 3");
     expect(tt_graph_write(b.graph, "y", values, 4, err), TT_ERROR_INTERNAL, "bare: ", "no array y");
-    expect(tt_graph_write_ids(b.graph, "x", ids, 4, err), TT_ERROR_INTERNAL, "bare: ", "no array x");
     expect(tt_graph_read(b.graph, "x", values, 4, err), TT_ERROR_INTERNAL, "bare: ", "no array x");
     expect(tt_graph_read(b.graph, "y", values, 5, err), TT_ERROR_INTERNAL, "bare: ", "4 elements, not 5");
     tt_graph_destroy(b.graph);

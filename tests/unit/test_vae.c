@@ -138,6 +138,87 @@ static bool visit(void *user, uint32_t tile, uint32_t n_tiles)
     return v->n++ != v->stop_at;
 }
 
+/* Relative difference of two arrays. */
+static double difference(const float *a, const float *b, size_t n)
+{
+    double error = 0, spread = 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_true(isfinite(a[i]));
+        error += fabs((double)a[i] - b[i]);
+        spread += fabs((double)b[i]);
+    }
+    return error / spread;
+}
+
+/* Both halves in bands and squares of every side: near what the whole picture gives, and the same bits again without
+ * tiles. The reach of the convolutions is longer than the overlap of small tiles, so these differ a little. */
+static void test_small_tiles(void **state)
+{
+    (void)state;
+    enum { H = 50, W = 70 };
+    static const tt_vae_tile tiles[] = {{48, 0}, {16, 0}, {32, 32}, {24, 24}, {16, 16}, {0, 16}};
+    tt_model *model = load(MODELS "components/taesd", false);
+    tt_error err = {""};
+    uint32_t f = model->vae_config.factor;
+    size_t n = (size_t)4 * H * W, n_image = (size_t)3 * H * W * f * f;
+    float *latent = noise(n), *whole = malloc(n_image * sizeof *whole), *image = malloc(n_image * sizeof *image),
+          *mean = malloc(n * sizeof *mean), *tiled = malloc(n * sizeof *tiled);
+    assert_true(whole && image && mean && tiled);
+    assert_int_equal(tt_vae_decode(model->vae, latent, 1, H, W, whole, NULL, NULL, &err), TT_OK);
+    assert_int_equal(tt_vae_encode(model->vae, whole, 1, H * f, W * f, mean, NULL, &err), TT_OK);
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        visits v = {.stop_at = UINT32_MAX};
+        tt_tiling t = tt_tiling_make(H, W, tiles[i]);
+        tt_vae_set_tiles(model->vae, tiles[i], tiles[i]);
+        assert_int_equal(tt_vae_decode(model->vae, latent, 1, H, W, image, visit, &v, &err), TT_OK);
+        assert_int_equal(v.n, t.n_rows * t.n_columns);
+        assert_true(v.n > 1);
+        assert_int_equal(tt_vae_encode(model->vae, whole, 1, H * f, W * f, tiled, NULL, &err), TT_OK);
+        double decoded = difference(image, whole, n_image), encoded = difference(tiled, mean, n);
+        if (!(decoded > 0 && decoded < 0.1 && encoded < 0.1))
+            fail_msg("tiles of %u x %u: %g decoded, %g encoded", tiles[i].height, tiles[i].width, decoded, encoded);
+    }
+    tt_vae_set_tiles(model->vae, (tt_vae_tile){0, 0}, (tt_vae_tile){H + 1, W});
+    assert_int_equal(tt_vae_decode(model->vae, latent, 1, H, W, image, NULL, NULL, &err), TT_OK);
+    assert_int_equal(tt_vae_encode(model->vae, whole, 1, H * f, W * f, tiled, NULL, &err), TT_OK);
+    assert_memory_equal(image, whole, n_image * sizeof *image);
+    assert_memory_equal(tiled, mean, n * sizeof *mean);
+    free(latent);
+    free(whole);
+    free(image);
+    free(mean);
+    free(tiled);
+    tt_model_destroy(model);
+}
+
+/* Tiles stay inside and cover every position: blending cuts of one array gives that array. */
+static void test_tiling(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[][4] = {{16, 16, 16, 16}, {17, 40, 16, 16}, {100, 9, 24, 0},
+                                        {33, 65, 0, 16},  {5, 7, 1, 3},     {64, 130, 64, 64}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        tt_tiling t = tt_tiling_make(sizes[k][0], sizes[k][1], (tt_vae_tile){sizes[k][2], sizes[k][3]});
+        size_t n = (size_t)2 * t.height * t.width * 9, n_tile = (size_t)2 * t.tile_height * t.tile_width * 9;
+        float *values = noise(n), *sum = calloc(n, sizeof *sum), *tile = malloc(n_tile * sizeof *tile);
+        tt_error err = {""};
+        assert_true(sum && tile);
+        for (uint32_t i = 0; i < t.n_rows * t.n_columns; i++) {
+            uint32_t top, left;
+            tt_tiling_place(&t, i, &top, &left);
+            assert_true(top + t.tile_height <= t.height && left + t.tile_width <= t.width);
+            tt_tiling_cut(&t, top, left, 3, 2, values, tile);
+            tt_tiling_add(&t, top, left, 3, 2, tile, sum);
+        }
+        assert_int_equal(tt_tiling_divide(&t, 3, 2, sum, &err), TT_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabsf(sum[i] - values[i]) <= 1e-5f * (1.0f + fabsf(values[i])));
+        free(values);
+        free(sum);
+        free(tile);
+    }
+}
+
 static void test_stop_between_tiles(void **state)
 {
     (void)state;
@@ -267,7 +348,7 @@ static void test_request(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiles), cmocka_unit_test(test_stop_between_tiles),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiles), cmocka_unit_test(test_small_tiles), cmocka_unit_test(test_tiling), cmocka_unit_test(test_stop_between_tiles),
                                        cmocka_unit_test(test_batch), cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_request)};
     return cmocka_run_group_tests(tests, set_up, tear_down);

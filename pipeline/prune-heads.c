@@ -116,7 +116,7 @@ static void sort_heads(tt_head_layer *l)
         }
 }
 
-static tt_status look(tt_head_list *list, tt_error *err)
+static tt_status observe(tt_head_list *list, tt_error *err)
 {
     tt_prune_probe *probe = list->probe;
     tt_weight_store *store = NULL;
@@ -131,16 +131,23 @@ static tt_status look(tt_head_list *list, tt_error *err)
     return status;
 }
 
+tt_status tt_head_list_look(tt_head_list *list, tt_error *err)
+{
+    tt_status status = list->n_layers > 0 ? observe(list, err) : TT_OK;
+    for (size_t i = 0; i < list->n_layers && status == TT_OK; i++)
+        sort_heads(&list->layers[i]);
+    return status;
+}
+
+/* ---- life */
+
 tt_status tt_head_list_create(tt_prune_probe *probe, tt_head_list *list, tt_error *err)
 {
     *list = (tt_head_list){.probe = probe, .can_try = true};
     tt_status status = list_layers(list, err);
-    if (status == TT_OK && list->n_layers > 0)
-        status = look(list, err);
     for (size_t i = 0; i < list->n_layers && status == TT_OK; i++) {
         char name[TT_MAX_NAME + 32];
         tt_weight weight;
-        sort_heads(&list->layers[i]);
         snprintf(name, sizeof name, "%s.to_out.0.weight", list->layers[i].name);
         if (tt_weights_peek(probe->model->unet_weights, name, &weight))
             list->can_try = list->can_try && !tt_dtype_is_block(weight.tensor.dtype) && !weight.scale;

@@ -25,10 +25,12 @@ typedef struct tt_head_list {
     bool can_try; /* false: the weights are quantized, so that tt_head_list_try cannot change them */
 } tt_head_list;
 
-/* Lists all attention layers and runs the probe's states once to see what each head does. Free with
- * tt_head_list_free. */
+/* Lists all attention layers of the probe's model; the probe has nothing but that yet. Free with tt_head_list_free. */
 tt_status tt_head_list_create(tt_prune_probe *probe, tt_head_list *list, tt_error *err);
 void tt_head_list_free(tt_head_list *list);
+
+/* Runs the probe's states once to see what each head does, and puts them in order. */
+tt_status tt_head_list_look(tt_head_list *list, tt_error *err);
 
 /* The layer of a HEADS unit, NULL when its block is not there. */
 tt_head_layer *tt_head_list_find(const tt_head_list *list, const tt_unet_unit *unit);

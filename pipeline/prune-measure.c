@@ -9,6 +9,9 @@
 
 enum { FIRST_SEED = 2000 };
 
+/* Work of a run whose states are kept, in multiplications and additions: what small models do at their own size. */
+static const double aimed_flops = 100e9;
+
 /* ---- memory */
 
 static float *floats(size_t n)
@@ -249,7 +252,7 @@ tt_status tt_prune_probe_create(tt_quantize_job *job, tt_prune_probe *probe, tt_
 {
     tt_probe plan;
     *probe = (tt_prune_probe){.model = job->model};
-    tt_status status = tt_probe_create(job, job->params->prompts, TT_PRUNE_PROMPTS, &plan, err);
+    tt_status status = tt_probe_create(job, job->params->prompts, TT_PRUNE_PROMPTS, aimed_flops, &plan, err);
     if (status != TT_OK)
         return status;
     status = collect(probe, &plan, err);

@@ -17,8 +17,8 @@ enum {
 /* ---- sizes */
 
 typedef struct sizes {
-    uint64_t n_values;
-    double flops; /* of one pass over one picture of the model's own size */
+    uint64_t n_values, n_bytes; /* parameters, as they are stored */
+    double flops;               /* of one pass over one picture of the model's own size */
 } sizes;
 
 static uint32_t latent_side(const tt_model *m)
@@ -43,6 +43,9 @@ static tt_status size_of(const tt_model *m, const tt_unet_config *config, sizes 
         for (uint32_t k = 0; k < t->n_dims; k++)
             n *= t->dims[k];
         out->n_values += n;
+        tt_weight weight;
+        if (tt_weights_peek(m->unet_weights, t->name, &weight))
+            out->n_bytes += weight.tensor.n_bytes;
     }
     tt_weight_store_destroy(store);
     return status;
@@ -66,7 +69,7 @@ static sizes heads_size(const tt_model *m, const tt_head_layer *l, uint32_t n)
 {
     double p = positions_at(m, l->unit.place), channels = (double)n * l->size;
     double per_position = l->unit.is_cross ? 4.0 * l->width + 4.0 * 77.0 : 8.0 * l->width + 4.0 * p;
-    return (sizes){tt_head_layer_values(l, n), p * channels * per_position};
+    return (sizes){.n_values = tt_head_layer_values(l, n), .flops = p * channels * per_position};
 }
 
 /* What is left of the UNet: blocks, less the cut heads of those that are there. */
@@ -173,7 +176,8 @@ static tt_status weigh(tt_pruning *p, tt_error *err)
             continue;
         if (c->heads) {
             after = heads_size(p->job->model, c->heads, next_cut(c->heads) - c->heads->n_cut);
-            after = (sizes){now.n_values - after.n_values, now.flops - after.flops};
+            after.n_values = now.n_values - after.n_values;
+            after.flops = now.flops - after.flops;
         } else {
             status = left_of(p, &removed, &after, err);
         }
@@ -394,6 +398,9 @@ static tt_status check_result(tt_pruning *p, tt_error *err)
         status = size_of(m, &m->unet_config, &left, err);
     p->n_values = left.n_values;
     p->flops = left.flops;
+    /* The list of tensors to write will not have these. */
+    if (status == TT_OK && left.n_bytes < p->n_bytes_whole)
+        p->job->n_bytes_left_out = p->n_bytes_whole - left.n_bytes;
     tt_unet_destroy(m->unet);
     m->unet = NULL;
     return status;
@@ -403,6 +410,7 @@ static tt_status whole_size(tt_pruning *p, tt_error *err)
 {
     sizes whole = {0};
     tt_status status = size_of(p->job->model, &p->job->model->unet_config, &whole, err);
+    p->n_bytes_whole = whole.n_bytes;
     p->n_values_whole = p->n_values = whole.n_values;
     p->flops_whole = p->flops = whole.flops;
     return status;
@@ -429,13 +437,15 @@ static tt_status run(tt_pruning *p, tt_error *err)
     bool is_share = false;
     tt_status status = read_request(p, &is_share, err);
     if (status == TT_OK)
-        status = tt_prune_probe_create(p->job, &p->probe, err);
-    if (status == TT_OK)
         status = tt_head_list_create(&p->probe, &p->heads, err);
-    if (status == TT_OK)
-        status = whole_size(p, err);
     if (status == TT_OK && !is_share)
         status = take_names(p, p->job->params->prune_structured, err);
+    if (status == TT_OK)
+        status = tt_prune_probe_create(p->job, &p->probe, err);
+    if (status == TT_OK)
+        status = tt_head_list_look(&p->heads, err);
+    if (status == TT_OK)
+        status = whole_size(p, err);
     if (status == TT_OK && is_share && !p->heads.can_try)
         tt_log_write(&p->job->context->log, TT_LOG_WARNING,
                      "attention heads are left alone because the weights are quantized; prune a file of f16 or f32");
@@ -459,7 +469,7 @@ static void free_pruning(tt_pruning *p)
 
 tt_status tt_job_prune_structured(tt_quantize_job *job, tt_error *err)
 {
-    tt_pruning p = {.job = job, .removed = job->model->unet_config.removed};
+    tt_pruning p = {.job = job, .probe = {.model = job->model}, .removed = job->model->unet_config.removed};
     double started = tt_job_now_ms();
     tt_job_begin_phase(job);
     if (!job->model->has_unet)

@@ -27,7 +27,7 @@ typedef struct tt_pruning {
     size_t n_candidates, n_measured, n_removed;
     tt_unet_removed removed; /* blocks; heads are in the list's n_cut */
     double change;           /* of the output with all that is gone */
-    uint64_t n_values_whole, n_values;
+    uint64_t n_values_whole, n_values, n_bytes_whole;
     double flops_whole, flops;
 } tt_pruning;
 

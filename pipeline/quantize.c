@@ -127,6 +127,7 @@ static tt_status run(tt_quantize_job *job, tt_job_metadata *metadata, tt_error *
     if (status == TT_OK)
         status = tt_job_write(job, metadata, err);
     r->write_ms = tt_job_now_ms() - started;
+    r->bytes_in += job->n_bytes_left_out;
     r->bytes_out = status == TT_OK ? file_bytes(p->output) : 0;
     return status;
 }

@@ -48,6 +48,7 @@ typedef struct cli_options {
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
     const char *weight_type, *rules, *budget, *table;
     double prune;
+    const char *prune_structured;
     uint32_t fit; /* 0: search, 1: plain */
     uint32_t n_threads;
     bool pure;

@@ -71,7 +71,14 @@ void tt_weights_destroy(tt_weights *weights)
     free(weights->used);
     free(weights->files);
     free(weights->prefix);
+    tt_weights_destroy(weights->over);
     free(weights);
+}
+
+void tt_weights_put_over(tt_weights *weights, tt_weights *over)
+{
+    tt_weights_destroy(weights->over);
+    weights->over = over;
 }
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
@@ -80,6 +87,8 @@ void tt_weights_drop_pages(const tt_weights *weights)
 {
     for (size_t i = 0; i < weights->n_files; i++)
         tt_tensor_file_drop_pages(weights->files[i]);
+    if (weights->over)
+        tt_weights_drop_pages(weights->over);
 }
 
 /* Fills *found; found->stored is NULL when the layout or the files do not have the tensor. */
@@ -158,13 +167,15 @@ bool tt_weights_has(const tt_weights *weights, const char *canonical)
 {
     found_tensor found;
     find(weights, canonical, &found);
-    return found.stored != NULL;
+    return found.stored != NULL || (weights->over != NULL && tt_weights_has(weights->over, canonical));
 }
 
 bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight *weight)
 {
     found_tensor found;
     const tt_tensor *companion;
+    if (weights->over != NULL && tt_weights_peek(weights->over, canonical, weight))
+        return true;
     find(weights, canonical, &found);
     if (found.stored == NULL || !view_of(&found, weight))
         return false;
@@ -293,6 +304,8 @@ tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_
 {
     found_tensor found;
     tt_weight view;
+    if (weights->over != NULL && tt_weights_has(weights->over, canonical))
+        return tt_weights_get(weights->over, canonical, n_dims, dims, weight, err);
     find(weights, canonical, &found);
     if (found.stored == NULL)
         return fail_missing(weights, &found, err);

@@ -38,6 +38,10 @@ tt_status tt_weights_create(tt_tensor_file *const *files, size_t n_files, bool o
                             tt_translate_fn translate, const void *layout, tt_weights **weights, tt_error *err);
 void tt_weights_destroy(tt_weights *weights);
 
+/* From now on tensors that `over` has are taken from there, by their canonical names, before those of `weights` itself,
+ * which owns it from now on; NULL: none any more. Counts and sums stay those of the files. */
+void tt_weights_put_over(tt_weights *weights, tt_weights *over);
+
 /* Gives the pages of all files of the source back to the system (tt_tensor_file_drop_pages). */
 void tt_weights_drop_pages(const tt_weights *weights);
 

@@ -101,7 +101,7 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
         status = tt_graph_create(&kernels, "unet", store, &graph, err);
     }
     if (status == TT_OK) {
-        tt_unet_build(graph, &model->unet_config, shape);
+        tt_unet_build(graph, &model->unet_config, &model->unet_config, shape);
         status = tt_graph_compile(graph, err);
     }
     if (status == TT_OK) {

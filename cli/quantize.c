@@ -94,8 +94,34 @@ static void print_layers(const tt_quantize_report *r)
     (void)fputc('\n', stdout);
 }
 
+/* What of a UNet was left out, and what was cheap to leave out. */
+static void print_structure(const tt_quantize_report *r)
+{
+    if (r->unet_values_in == 0)
+        return;
+    if (r->n_units > 0)
+        (void)printf(
+            "cheapest parts of the UNet to leave out (alone: change of its output, its parameters and work)\n");
+    for (size_t i = 0; i < r->n_units && i < SHOWN_LAYERS; i++) {
+        const tt_quantize_unit *u = &r->units[i];
+        (void)printf("  %9.2e  %5.2f%%  %5.2f%%  ", u->change, 100.0 * (double)u->n_values / (double)r->unet_values_in,
+                     100.0 * u->flops / r->unet_flops_in);
+        cli_print_plain(stdout, u->name);
+        if (u->n_heads > 0 && !u->is_removed)
+            (void)printf("  (a quarter of its heads; %u of %u stay)", u->n_heads_kept, u->n_heads);
+        (void)printf("%s\n", u->is_removed ? "  left out" : "");
+    }
+    (void)printf("UNet          %.2f of %.2f M parameters (-%.1f%%), %.2f of %.2f GFLOP a pass (-%.1f%%)\n",
+                 (double)r->unet_values_out * 1e-6, (double)r->unet_values_in * 1e-6,
+                 100.0 - 100.0 * (double)r->unet_values_out / (double)r->unet_values_in, r->unet_flops_out * 1e-9,
+                 r->unet_flops_in * 1e-9, 100.0 - 100.0 * r->unet_flops_out / r->unet_flops_in);
+    (void)printf("its output    changed by %.3g (squared, relative), before anything is rounded\n",
+                 r->structure_change);
+}
+
 static void print_report(const char *output, const tt_quantize_report *r)
 {
+    print_structure(r);
     print_layers(r);
     print_types(r);
     if (r->n_prunable > 0)
@@ -106,7 +132,7 @@ static void print_report(const char *output, const tt_quantize_report *r)
     (void)printf("wrote         ");
     cli_print_plain(stdout, output);
     (void)printf("  %.1f MB from %.1f MB, %.1f s\n", (double)r->bytes_out * 1e-6, (double)r->bytes_in * 1e-6,
-                 (r->calibrate_ms + r->measure_ms + r->write_ms) * 1e-3);
+                 (r->structure_ms + r->calibrate_ms + r->measure_ms + r->write_ms) * 1e-3);
 }
 
 static void print_json(const tt_quantize_report *r)
@@ -115,6 +141,11 @@ static void print_json(const tt_quantize_report *r)
         "{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
         (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error, (unsigned long long)r->n_pruned,
         (unsigned long long)r->n_prunable);
+    if (r->unet_values_in > 0)
+        (void)printf("\"unet_parameters_in\": %llu, \"unet_parameters_out\": %llu, \"unet_flops_in\": %.9g, "
+                     "\"unet_flops_out\": %.9g, \"structure_change\": %.9g, ",
+                     (unsigned long long)r->unet_values_in, (unsigned long long)r->unet_values_out, r->unet_flops_in,
+                     r->unet_flops_out, isfinite(r->structure_change) ? r->structure_change : 1e30);
     (void)printf("\"compressed_share\": %.4g, \"predicted_db\": %.4g, \"measured_db\": %.4g, ", r->compressed_share,
                  r->predicted_db, r->measured_db);
     (void)printf("\"calibrate_ms\": %.0f, \"measure_ms\": %.0f, \"write_ms\": %.0f, \"types\": [", r->calibrate_ms,
@@ -166,6 +197,7 @@ static cli_exit take_options(const cli_options *o, char *prompts, view *v, tt_qu
     p->plain_fit = o->fit == 1;
     p->prompts = prompts;
     p->prune = isnan(o->prune) ? 0.0f : (float)o->prune;
+    p->prune_structured = o->prune_structured;
     p->table = o->table;
     p->n_threads = o->n_threads;
     p->progress = show;
@@ -195,7 +227,7 @@ static cli_exit run(const cli_options *o, char *prompts, cli_session *session)
     if (code == CLI_OK)
         code = cli_session_catch_signals(session);
     bool has_table = o->table != NULL && access(o->table, R_OK) == 0;
-    if (code == CLI_OK && (o->prompts != NULL || (o->budget != NULL && !has_table)))
+    if (code == CLI_OK && (o->prompts != NULL || o->prune_structured != NULL || (o->budget != NULL && !has_table)))
         code = cli_session_open_device(o, session);
     if (code != CLI_OK)
         return code;

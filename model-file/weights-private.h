@@ -15,6 +15,7 @@ struct tt_weights {
     bool **used;              /* per file, per tensor */
     size_t n_used, n_tensors; /* under the prefix */
     uint64_t n_parameters;
+    tt_weights *over; /* asked first; NULL: none */
 };
 
 bool tt_is_floating(tt_dtype dtype);

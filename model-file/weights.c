@@ -71,7 +71,14 @@ void tt_weights_destroy(tt_weights *weights)
     free(weights->used);
     free(weights->files);
     free(weights->prefix);
+    tt_weights_destroy(weights->over);
     free(weights);
+}
+
+void tt_weights_put_over(tt_weights *weights, tt_weights *over)
+{
+    tt_weights_destroy(weights->over);
+    weights->over = over;
 }
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
@@ -80,6 +87,8 @@ void tt_weights_drop_pages(const tt_weights *weights)
 {
     for (size_t i = 0; i < weights->n_files; i++)
         tt_tensor_file_drop_pages(weights->files[i]);
+    if (weights->over)
+        tt_weights_drop_pages(weights->over);
 }
 
 /* Fills *found; found->stored is NULL when the layout or the files do not have the tensor. */
@@ -158,13 +167,15 @@ bool tt_weights_has(const tt_weights *weights, const char *canonical)
 {
     found_tensor found;
     find(weights, canonical, &found);
-    return found.stored != NULL;
+    return found.stored != NULL || (weights->over != NULL && tt_weights_has(weights->over, canonical));
 }
 
 bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight *weight)
 {
     found_tensor found;
     const tt_tensor *companion;
+    if (weights->over != NULL && tt_weights_peek(weights->over, canonical, weight))
+        return true;
     find(weights, canonical, &found);
     if (found.stored == NULL || !view_of(&found, weight))
         return false;
@@ -227,10 +238,10 @@ static tt_status fail_shape(const found_tensor *found, uint32_t n_dims, const ui
         stored);
 }
 
-static tt_status fail_type(const found_tensor *found, tt_error *err)
+static tt_status fail_type(const found_tensor *found, uint32_t n_dims, tt_error *err)
 {
     const char *path = tt_tensor_file_path(found->file);
-    if (found->stored->dtype == TT_I8)
+    if (found->stored->dtype == TT_I8 && n_dims > 1)
         return tt_fail(
             err, TT_ERROR_FORMAT,
             "%s: tensor \"%s\": expected the tensor \"%s_scale\" beside these weights of I8, found none; the "
@@ -279,7 +290,7 @@ static tt_status take_view(tt_weights *weights, const found_tensor *found, tt_we
         if (!find_companion(found, view, "_offset", &offset, &view->offset))
             return fail_companion(found, view, offset, err);
         if (scale == NULL)
-            return fail_type(found, err);
+            return fail_type(found, view->tensor.n_dims, err);
     }
     (void)mark_used(weights, found, scale);
     (void)mark_used(weights, found, offset);
@@ -293,12 +304,15 @@ tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_
 {
     found_tensor found;
     tt_weight view;
+    if (weights->over != NULL && tt_weights_has(weights->over, canonical))
+        return tt_weights_get(weights->over, canonical, n_dims, dims, weight, err);
     find(weights, canonical, &found);
     if (found.stored == NULL)
         return fail_missing(weights, &found, err);
     tt_dtype dtype = found.stored->dtype;
-    if (!tt_is_floating(dtype) && !tt_dtype_is_block(dtype) && dtype != TT_I8)
-        return fail_type(&found, err);
+    bool may_be_w8c = dtype == TT_I8 && n_dims > 1;
+    if (!tt_is_floating(dtype) && !tt_dtype_is_block(dtype) && !may_be_w8c)
+        return fail_type(&found, n_dims, err);
     if (n_dims > TT_MAX_DIMS || !view_of(&found, &view) || !shape_agrees(&view.tensor, n_dims, dims))
         return fail_shape(&found, n_dims, dims, err);
     view.tensor.n_dims = n_dims;

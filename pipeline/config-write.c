@@ -1,6 +1,7 @@
 /* config-write.c - architectures as the JSON that diffusers and transformers keep them in. */
 #include "pipeline/config-write.h"
 #include "base/text.h"
+#include "unet/unet-removed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,51 @@ static tt_status finish(tt_text *text, char **json, tt_error *err)
     return status;
 }
 
+static void add_name(tt_text *text, const tt_unet_config *c, const tt_unet_unit *unit, uint32_t *n)
+{
+    char name[TT_MAX_NAME];
+    tt_unet_unit_name(c, unit, name);
+    tt_text_format(text, "%s\"%s\"", (*n)++ ? ", " : "[", name);
+}
+
+/* Whole attention modules by their own name, else transformer blocks one by one. */
+static void add_removed_transformers(tt_text *text, const tt_unet_config *c, uint32_t place, uint32_t *n)
+{
+    uint32_t n_layers = tt_unet_place_at(c, place).n_layers;
+    if (n_layers > 0 && !tt_unet_has_attention(c, place)) {
+        add_name(text, c, &(tt_unet_unit){.kind = TT_UNIT_ATTENTION, .place = place}, n);
+        return;
+    }
+    for (uint32_t i = 0; i < n_layers; i++)
+        if (!tt_unet_has_transformer(c, place, i))
+            add_name(text, c, &(tt_unet_unit){.kind = TT_UNIT_TRANSFORMER, .place = place, .layer = i}, n);
+}
+
+static void add_removed(tt_text *text, const tt_unet_config *c)
+{
+    uint32_t n = 0, n_places = tt_unet_n_places(c);
+    add_key(text, "removed_blocks");
+    for (uint32_t i = 0; i < n_places; i++) {
+        if (!tt_unet_has_residual(c, i))
+            add_name(text, c, &(tt_unet_unit){.kind = TT_UNIT_RESIDUAL, .place = i}, &n);
+        add_removed_transformers(text, c, i, &n);
+    }
+    tt_text_add_string(text, n ? "]" : "[]");
+}
+
+static void add_head_cuts(tt_text *text, const tt_unet_config *c)
+{
+    add_key(text, "attention_heads");
+    tt_text_add_string(text, "{");
+    for (uint32_t i = 0; i < c->removed.n_head_cuts; i++) {
+        const tt_unet_head_cut *cut = &c->removed.head_cuts[i];
+        char name[TT_MAX_NAME];
+        tt_unet_unit_name(c, &(tt_unet_unit){TT_UNIT_HEADS, cut->place, cut->layer, cut->is_cross}, name);
+        tt_text_format(text, "%s\"%s\": %u", i ? ", " : "", name, cut->n_kept);
+    }
+    tt_text_add_string(text, "}");
+}
+
 tt_status tt_config_write_unet(const tt_unet_config *c, char **json, tt_error *err)
 {
     tt_text text = {0};
@@ -111,6 +157,10 @@ tt_status tt_config_write_unet(const tt_unet_config *c, char **json, tt_error *e
         add_u32(&text, "addition_time_embed_dim", c->addition_time_dim);
         add_u32(&text, "projection_class_embeddings_input_dim", c->addition_input_dim);
     }
+    if (tt_unet_is_pruned(c))
+        add_removed(&text, c);
+    if (c->removed.n_head_cuts > 0)
+        add_head_cuts(&text, c);
     return finish(&text, json, err);
 }
 

@@ -37,7 +37,8 @@ typedef struct tt_quantize_job {
     tt_importance *importance; /* NULL: not calibrated */
     tt_job_tensor *tensors;
     size_t n_tensors, capacity, n_groups;
-    char source_hash[65]; /* SHA-256 of the file, or of the hashes of a folder's files */
+    char source_hash[65];      /* SHA-256 of the file, or of the hashes of a folder's files */
+    uint64_t n_bytes_left_out; /* by structural pruning: read of the input, but not listed */
     double phase_started_ms;
 } tt_quantize_job;
 
@@ -48,6 +49,9 @@ double tt_job_now_ms(void);
 void tt_job_begin_phase(tt_quantize_job *job);
 tt_status tt_job_report(tt_quantize_job *job, tt_quantize_phase phase, uint64_t done, uint64_t total, const char *name,
                         tt_error *err);
+
+/* prune-structured.c: leaves parts of the UNet out of the model, before its tensors are listed. */
+tt_status tt_job_prune_structured(tt_quantize_job *job, tt_error *err);
 
 /* quantize-list.c: every tensor that the model's graphs use. */
 tt_status tt_job_list(tt_quantize_job *job, tt_error *err);

@@ -5,6 +5,7 @@
 #include "pipeline/config-write.h"
 #include "pipeline/quantize-job.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,35 @@ static tt_status add_config(const tt_quantize_job *job, tt_job_metadata *m, cons
     return add(m, key, given, err);
 }
 
+/* Adds the UNet's config: the input's own, with what was pruned of it. */
+static tt_status add_unet_config(const tt_quantize_job *job, tt_job_metadata *m, tt_error *err)
+{
+    static const char *const keys[] = {"removed_blocks", "attention_heads"};
+    const char *given = given_text(job, "unet");
+    char *json = NULL;
+    json_t *own = NULL, *root = NULL;
+    tt_status status = tt_config_write_unet(&job->model->unet_config, &json, err);
+    if (status != TT_OK || !given || !job->params->prune_structured)
+        return status == TT_OK ? add_config(job, m, "unet", json, err) : status;
+    status = tt_json_parse(json, strlen(json), "the new config", &own, err);
+    if (status == TT_OK)
+        status = tt_json_parse(given, strlen(given), "unet/config.json", &root, err);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == TT_OK; i++) {
+        json_t *value = json_object_get(own, keys[i]);
+        if (value && json_object_set(root, keys[i], value) != 0)
+            status = tt_fail_memory(err, "the UNet's config", 0);
+        if (!value)
+            (void)json_object_del(root, keys[i]);
+    }
+    free(json);
+    json = status == TT_OK ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(own);
+    json_decref(root);
+    if (status != TT_OK)
+        return status;
+    return json ? take(m, "tintype.unet", json, err) : tt_fail_memory(err, "the UNet's config", 0);
+}
+
 static tt_status add_configs(const tt_quantize_job *job, tt_job_metadata *m, tt_error *err)
 {
     static const char *const text_roles[] = {"text_encoder", "text_encoder_2"};
@@ -101,9 +131,7 @@ static tt_status add_configs(const tt_quantize_job *job, tt_job_metadata *m, tt_
             status = add_config(job, m, text_roles[i], json, err);
     }
     if (status == TT_OK && model->has_unet)
-        status = tt_config_write_unet(&model->unet_config, &json, err);
-    if (status == TT_OK && model->has_unet)
-        status = add_config(job, m, "unet", json, err);
+        status = add_unet_config(job, m, err);
     if (status == TT_OK && model->has_vae)
         status = tt_config_write_vae(&model->vae_config, &json, err);
     if (status == TT_OK && model->has_vae)
@@ -264,6 +292,10 @@ static tt_status add_recipe(const tt_quantize_job *job, tt_job_metadata *m, tt_e
                json_object_set_new(root, "pure", json_boolean(p->pure)) == 0;
     if (good && p->prune > 0.0f)
         good = json_object_set_new(root, "prune", json_real((double)p->prune)) == 0;
+    if (good && p->prune_structured)
+        good = json_object_set_new(root, "prune_structured", json_string(p->prune_structured)) == 0;
+    if (good && p->prune_structured && isfinite(job->report->structure_change))
+        good = json_object_set_new(root, "prune_structured_change", json_real(job->report->structure_change)) == 0;
     if (good && prompts[0])
         good = json_object_set_new(root, "prompts_sha256", json_string(prompts)) == 0;
     char *text = good ? json_dumps(root, JSON_COMPACT) : NULL;

@@ -17,6 +17,7 @@ void tt_quantize_params_default(tt_quantize_params *params)
 void tt_quantize_report_free(tt_quantize_report *report)
 {
     free(report->layers);
+    free(report->units);
     *report = (tt_quantize_report){0};
 }
 
@@ -79,6 +80,8 @@ static tt_status prepare(tt_quantize_job *job, tt_error *err)
         status = tt_model_load(job->context, &p->model, &job->model);
     if (status == TT_OK)
         status = tt_job_check_output(job, err);
+    if (status == TT_OK && p->prune_structured)
+        status = tt_job_prune_structured(job, err);
     if (status == TT_OK)
         status = tt_job_list(job, err);
     if (status == TT_OK)
@@ -124,6 +127,7 @@ static tt_status run(tt_quantize_job *job, tt_job_metadata *metadata, tt_error *
     if (status == TT_OK)
         status = tt_job_write(job, metadata, err);
     r->write_ms = tt_job_now_ms() - started;
+    r->bytes_in += job->n_bytes_left_out;
     r->bytes_out = status == TT_OK ? file_bytes(p->output) : 0;
     return status;
 }

@@ -1,6 +1,7 @@
 /* unet-blocks.c - residual and transformer blocks. */
 #include "graph/layer-name.h"
 #include "unet/unet-build.h"
+#include "unet/unet-removed.h"
 
 #include <stdio.h>
 
@@ -11,19 +12,31 @@ tt_value tt_unet_traced(const tt_unet_builder *b, tt_value value, const char *na
     return value;
 }
 
-tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, uint32_t n_out, const char *name)
+/* What stands beside a residual block's convolutions: the input, or a 1x1 convolution of it where that has another
+ * number of channels. */
+static tt_value shortcut_of(tt_unet_builder *b, tt_value in, tt_value skip, uint32_t n_out, const char *name)
+{
+    if (skip == TT_NONE && tt_graph_shape(b->graph, in).channels == n_out)
+        return in;
+    return tt_graph_linear(b->graph, in,
+                           &(tt_linear_op){.name = tt_layer_join(name, "conv_shortcut").text,
+                                           .n_out = n_out,
+                                           .extra_input = skip != TT_NONE,
+                                           .in2 = skip});
+}
+
+tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, uint32_t index)
 {
     tt_graph *g = b->graph;
-    uint32_t n_in = tt_graph_shape(g, in).channels + (skip == TT_NONE ? 0 : tt_graph_shape(g, skip).channels);
-    tt_value time = tt_graph_channels(g, b->time_projections, b->next_projection, n_out);
-    b->next_projection += n_out;
-    tt_value shortcut = in;
-    if (n_in != n_out || skip != TT_NONE)
-        shortcut = tt_graph_linear(g, in,
-                                   &(tt_linear_op){.name = tt_layer_join(name, "conv_shortcut").text,
-                                                   .n_out = n_out,
-                                                   .extra_input = skip != TT_NONE,
-                                                   .in2 = skip});
+    tt_unet_place place = tt_unet_place_at(b->config, index);
+    uint32_t n_out = place.channels, projection = b->next_projection;
+    char name[TT_MAX_NAME];
+    tt_unet_unit_name(b->config, &(tt_unet_unit){.kind = TT_UNIT_RESIDUAL, .place = index}, name);
+    b->next_projection += tt_unet_has_residual(b->stored, index) ? n_out : 0;
+    tt_value shortcut = shortcut_of(b, in, skip, n_out, name);
+    if (!tt_unet_has_residual(b->config, index))
+        return shortcut;
+    tt_value time = tt_graph_channels(g, b->time_projections, projection, n_out);
     tt_value h = tt_graph_group_norm(g, in, skip, tt_layer_join(name, "norm1").text, b->config->n_groups,
                                      b->config->norm_eps, true);
     h = tt_graph_conv3x3(
@@ -39,11 +52,16 @@ tt_value tt_unet_residual_block(tt_unet_builder *b, tt_value in, tt_value skip, 
     return tt_unet_traced(b, h, name, false);
 }
 
+/* Heads of an attention layer. */
+typedef struct heads {
+    uint32_t n, size;
+} heads;
+
 /* Self-attention with q, k, v as one stacked layer; x + to_out(attention(norm(x))). */
-static tt_value self_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads, const char *block)
+static tt_value self_attention(tt_unet_builder *b, tt_value x, heads h, const char *block)
 {
     tt_graph *g = b->graph;
-    uint32_t n = tt_graph_shape(g, x).channels;
+    uint32_t n = h.n * h.size;
     tt_layer_name q = tt_layer_join(block, "attn1.to_q"), k = tt_layer_join(block, "attn1.to_k"),
                   v = tt_layer_join(block, "attn1.to_v");
     tt_value normed = tt_graph_layer_norm(g, x, tt_layer_join(block, "norm1").text, 1e-5f);
@@ -53,18 +71,19 @@ static tt_value self_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads,
                                                    .n_names = 3,
                                                    .no_bias = true});
     tt_value a = tt_graph_attention(g, tt_graph_channels(g, qkv, 0, n), tt_graph_channels(g, qkv, n, n),
-                                    tt_graph_channels(g, qkv, 2 * n, n), n_heads, false);
-    return tt_graph_linear(
-        g, a,
-        &(tt_linear_op){
-            .name = tt_layer_join(block, "attn1.to_out.0").text, .n_out = n, .add_residual = true, .residual = x});
+                                    tt_graph_channels(g, qkv, 2 * n, n), h.n, false);
+    return tt_graph_linear(g, a,
+                           &(tt_linear_op){.name = tt_layer_join(block, "attn1.to_out.0").text,
+                                           .n_out = tt_graph_shape(g, x).channels,
+                                           .add_residual = true,
+                                           .residual = x});
 }
 
 /* Cross-attention; keys and values depend on the prompt alone and are computed once per prompt. */
-static tt_value cross_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads, const char *block)
+static tt_value cross_attention(tt_unet_builder *b, tt_value x, heads h, const char *block)
 {
     tt_graph *g = b->graph;
-    uint32_t n = tt_graph_shape(g, x).channels;
+    uint32_t n = h.n * h.size;
     tt_layer_name k = tt_layer_join(block, "attn2.to_k"), v = tt_layer_join(block, "attn2.to_v");
     tt_value normed = tt_graph_layer_norm(g, x, tt_layer_join(block, "norm2").text, 1e-5f);
     tt_value q = tt_graph_linear(
@@ -74,12 +93,12 @@ static tt_value cross_attention(tt_unet_builder *b, tt_value x, uint32_t n_heads
                                                   .n_outs = (const uint32_t[]){n, n},
                                                   .n_names = 2,
                                                   .no_bias = true});
-    tt_value a =
-        tt_graph_attention(g, q, tt_graph_channels(g, kv, 0, n), tt_graph_channels(g, kv, n, n), n_heads, false);
-    return tt_graph_linear(
-        g, a,
-        &(tt_linear_op){
-            .name = tt_layer_join(block, "attn2.to_out.0").text, .n_out = n, .add_residual = true, .residual = x});
+    tt_value a = tt_graph_attention(g, q, tt_graph_channels(g, kv, 0, n), tt_graph_channels(g, kv, n, n), h.n, false);
+    return tt_graph_linear(g, a,
+                           &(tt_linear_op){.name = tt_layer_join(block, "attn2.to_out.0").text,
+                                           .n_out = tt_graph_shape(g, x).channels,
+                                           .add_residual = true,
+                                           .residual = x});
 }
 
 static tt_value feed_forward(tt_unet_builder *b, tt_value x, const char *block)
@@ -95,24 +114,37 @@ static tt_value feed_forward(tt_unet_builder *b, tt_value x, const char *block)
             .name = tt_layer_join(block, "ff.net.2").text, .n_out = n, .add_residual = true, .residual = x});
 }
 
-tt_value tt_unet_transformer(tt_unet_builder *b, tt_value in, uint32_t n_heads, uint32_t n_layers, const char *name)
+static tt_value transformer_block(tt_unet_builder *b, tt_value x, uint32_t index, uint32_t layer)
+{
+    tt_unet_place place = tt_unet_place_at(b->config, index);
+    const tt_unet_unit unit = {.kind = TT_UNIT_TRANSFORMER, .place = index, .layer = layer};
+    uint32_t size = place.channels / place.n_heads;
+    char block[TT_MAX_NAME];
+    tt_unet_unit_name(b->config, &unit, block);
+    x = self_attention(b, x, (heads){tt_unet_heads_left(b->config, index, layer, false), size}, block);
+    x = cross_attention(b, x, (heads){tt_unet_heads_left(b->config, index, layer, true), size}, block);
+    return tt_unet_traced(b, feed_forward(b, x, block), block, true);
+}
+
+tt_value tt_unet_transformer(tt_unet_builder *b, tt_value in, uint32_t index)
 {
     tt_graph *g = b->graph;
-    uint32_t n = tt_graph_shape(g, in).channels;
+    tt_unet_place place = tt_unet_place_at(b->config, index);
+    char name[TT_MAX_NAME];
+    if (!tt_unet_has_attention(b->config, index))
+        return in;
+    tt_unet_unit_name(b->config, &(tt_unet_unit){.kind = TT_UNIT_ATTENTION, .place = index}, name);
     /* This norm's epsilon is 1e-6 in all families, whatever norm_eps says. */
     tt_value x =
         tt_graph_group_norm(g, in, TT_NONE, tt_layer_join(name, "norm").text, b->config->n_groups, 1e-6f, false);
-    x = tt_graph_linear(g, x, &(tt_linear_op){.name = tt_layer_join(name, "proj_in").text, .n_out = n});
-    for (uint32_t i = 0; i < n_layers; i++) {
-        char block[TT_MAX_NAME];
-        snprintf(block, sizeof block, "%s.transformer_blocks.%u", name, i);
-        x = self_attention(b, x, n_heads, block);
-        x = cross_attention(b, x, n_heads, block);
-        x = tt_unet_traced(b, feed_forward(b, x, block), block, true);
-    }
-    x = tt_graph_linear(
-        g, x,
-        &(tt_linear_op){
-            .name = tt_layer_join(name, "proj_out").text, .n_out = n, .add_residual = true, .residual = in});
+    x = tt_graph_linear(g, x, &(tt_linear_op){.name = tt_layer_join(name, "proj_in").text, .n_out = place.channels});
+    for (uint32_t i = 0; i < place.n_layers; i++)
+        if (tt_unet_has_transformer(b->config, index, i))
+            x = transformer_block(b, x, index, i);
+    x = tt_graph_linear(g, x,
+                        &(tt_linear_op){.name = tt_layer_join(name, "proj_out").text,
+                                        .n_out = place.channels,
+                                        .add_residual = true,
+                                        .residual = in});
     return tt_unet_traced(b, x, name, false);
 }

@@ -1,5 +1,6 @@
 /* unet-build.c - the whole UNet as a graph: embeddings, down path, mid block, up path. */
 #include "unet/unet-build.h"
+#include "unet/unet-removed.h"
 
 #include <stdio.h>
 
@@ -24,30 +25,19 @@ static uint32_t up_channels(const tt_unet_config *c, uint32_t block)
     return c->channels[c->n_blocks - 1 - block];
 }
 
-static void list_resnet(tt_resnet_list *list, uint32_t n_out, const char *path, uint32_t block, uint32_t layer)
-{
-    if (list->n == TT_UNET_MAX_RESNETS)
-        return;
-    char *name = list->names[list->n];
-    if (block == UINT32_MAX)
-        snprintf(name, sizeof list->names[0], "%s.resnets.%u.time_emb_proj", path, layer);
-    else
-        snprintf(name, sizeof list->names[0], "%s.%u.resnets.%u.time_emb_proj", path, block, layer);
-    list->pointers[list->n] = name;
-    list->n_out[list->n++] = n_out;
-}
-
 static void list_resnets(const tt_unet_config *c, tt_resnet_list *list)
 {
+    uint32_t n_places = tt_unet_n_places(c);
     list->n = 0;
-    for (uint32_t i = 0; i < c->n_blocks; i++)
-        for (uint32_t j = 0; j < c->layers_per_block; j++)
-            list_resnet(list, c->channels[i], "down_blocks", i, j);
-    for (uint32_t j = 0; c->has_mid && j < 2; j++)
-        list_resnet(list, c->channels[c->n_blocks - 1], "mid_block", UINT32_MAX, j);
-    for (uint32_t i = 0; i < c->n_blocks; i++)
-        for (uint32_t j = 0; j <= c->layers_per_block; j++)
-            list_resnet(list, up_channels(c, i), "up_blocks", i, j);
+    for (uint32_t i = 0; i < n_places; i++) {
+        tt_unet_place place = tt_unet_place_at(c, i);
+        if (!tt_unet_has_residual(c, i))
+            continue;
+        char *name = list->names[list->n];
+        snprintf(name, sizeof list->names[0], "%s.resnets.%u.time_emb_proj", place.path, place.index);
+        list->pointers[list->n] = name;
+        list->n_out[list->n++] = place.channels;
+    }
 }
 
 /* SDXL: MLP over pooled text and time ids, added to the time embedding; TT_NONE for other families. */
@@ -62,7 +52,7 @@ static tt_value added_embedding(tt_graph *g, const tt_unet_config *c, uint32_t b
     return tt_graph_linear(g, h, &(tt_linear_op){.name = "add_embedding.linear_2", .n_out = n_embed});
 }
 
-/* Time embedding MLP, then its projection for every residual block in one stacked layer. */
+/* Time embedding MLP, then its projection for every residual block of `c` in one stacked layer. */
 static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t batch)
 {
     uint32_t n_embed = 4 * c->channels[0];
@@ -88,6 +78,12 @@ static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t 
     return tt_graph_linear(g, h, &(tt_linear_op){.names = list.pointers, .n_outs = list.n_out, .n_names = list.n});
 }
 
+/* A residual block and, where there is one, the attention module behind it. */
+static tt_value pass_place(tt_unet_builder *b, tt_value x, tt_value skip, uint32_t place)
+{
+    return tt_unet_transformer(b, tt_unet_residual_block(b, x, skip, place), place);
+}
+
 static tt_value down_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 {
     const tt_unet_config *c = b->config;
@@ -95,11 +91,7 @@ static tt_value down_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
     skips->values[skips->n++] = x;
     for (uint32_t i = 0; i < c->n_blocks; i++) {
         for (uint32_t j = 0; j < c->layers_per_block; j++) {
-            snprintf(name, sizeof name, "down_blocks.%u.resnets.%u", i, j);
-            x = tt_unet_residual_block(b, x, TT_NONE, c->channels[i], name);
-            snprintf(name, sizeof name, "down_blocks.%u.attentions.%u", i, j);
-            if (c->down_attention[i])
-                x = tt_unet_transformer(b, x, c->n_heads[i], c->transformer_layers[i], name);
+            x = pass_place(b, x, TT_NONE, tt_unet_down_place(c, i, j));
             skips->values[skips->n++] = x;
         }
         if (i + 1 == c->n_blocks)
@@ -114,12 +106,9 @@ static tt_value down_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 static tt_value mid_block(tt_unet_builder *b, tt_value x)
 {
     const tt_unet_config *c = b->config;
-    uint32_t last = c->n_blocks - 1;
-    if (!c->has_mid)
-        return x;
-    x = tt_unet_residual_block(b, x, TT_NONE, c->channels[last], "mid_block.resnets.0");
-    x = tt_unet_transformer(b, x, c->n_heads[last], c->transformer_layers[last], "mid_block.attentions.0");
-    return tt_unet_residual_block(b, x, TT_NONE, c->channels[last], "mid_block.resnets.1");
+    for (uint32_t j = 0; c->has_mid && j < 2; j++)
+        x = pass_place(b, x, TT_NONE, tt_unet_mid_place(c, j));
+    return x;
 }
 
 /* Doubles the picture to the size of the next skip, which is odd where the down path rounded up. */
@@ -139,32 +128,25 @@ static tt_value upsample(tt_unet_builder *b, tt_value x, tt_value next_skip, uin
 static tt_value up_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 {
     const tt_unet_config *c = b->config;
-    char name[NAME_BYTES];
     for (uint32_t i = 0; i < c->n_blocks; i++) {
-        uint32_t level = c->n_blocks - 1 - i;
-        for (uint32_t j = 0; j <= c->layers_per_block; j++) {
-            tt_value skip = skips->values[--skips->n];
-            snprintf(name, sizeof name, "up_blocks.%u.resnets.%u", i, j);
-            x = tt_unet_residual_block(b, x, skip, up_channels(c, i), name);
-            snprintf(name, sizeof name, "up_blocks.%u.attentions.%u", i, j);
-            if (c->up_attention[i])
-                x = tt_unet_transformer(b, x, c->n_heads[level], c->transformer_layers[level], name);
-        }
+        for (uint32_t j = 0; j <= c->layers_per_block; j++)
+            x = pass_place(b, x, skips->values[--skips->n], tt_unet_up_place(c, i, j));
         if (i + 1 < c->n_blocks)
             x = upsample(b, x, skips->values[skips->n - 1], i);
     }
     return x;
 }
 
-void tt_unet_build(tt_graph *graph, const tt_unet_config *config, const tt_unet_shape *shape)
+void tt_unet_build(tt_graph *graph, const tt_unet_config *stored, const tt_unet_config *config,
+                   const tt_unet_shape *shape)
 {
-    tt_unet_builder b = {.graph = graph, .config = config, .trace = shape->trace};
+    tt_unet_builder b = {.graph = graph, .stored = stored, .config = config, .trace = shape->trace};
     tt_skips skips = {.n = 0};
     tt_value sample =
         tt_graph_input(graph, "sample", false, shape->batch, config->in_channels, shape->height, shape->width);
     b.context =
         tt_graph_input_tokens(graph, "context", true, shape->batch, shape->n_tokens, config->cross_attention_dim);
-    b.time_projections = time_projections(graph, config, shape->batch);
+    b.time_projections = time_projections(graph, stored, shape->batch);
     tt_value x = tt_graph_conv3x3(graph, sample, &(tt_conv_op){.name = "conv_in", .n_out = config->channels[0]});
     tt_unet_traced(&b, x, "conv_in", false);
     x = down_path(&b, x, &skips);

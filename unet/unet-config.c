@@ -1,6 +1,6 @@
 /* unet-config.c - reads the architecture of a UNet from diffusers' config.json. */
 #include "unet/unet-config.h"
-#include "base/json.h"
+#include "unet/unet-removed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,8 +122,8 @@ static tt_status read_heads(const json_t *root, const char *what, tt_unet_config
     if (status == TT_OK)
         status = read_per_block(root, "num_attention_heads", 1024, c->n_blocks, c->n_heads, what, err);
     if (status == TT_OK)
-        status =
-            read_per_block(root, "transformer_layers_per_block", 64, c->n_blocks, c->transformer_layers, what, err);
+        status = read_per_block(root, "transformer_layers_per_block", TT_UNET_MAX_LAYERS, c->n_blocks,
+                                c->transformer_layers, what, err);
     return status;
 }
 
@@ -238,6 +238,8 @@ static tt_status read_all(const json_t *root, const char *what, tt_unet_config *
         status = read_addition(root, what, c, err);
     if (status == TT_OK)
         status = tt_unet_config_check(c, what, err);
+    if (status == TT_OK)
+        status = tt_unet_removed_read(root, what, c, err);
     return status;
 }
 

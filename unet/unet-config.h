@@ -5,7 +5,23 @@
 
 #include "model-file/weights.h"
 
-enum { TT_UNET_MAX_BLOCKS = 8, TT_UNET_MAX_RESNETS = 64 };
+enum { TT_UNET_MAX_BLOCKS = 8, TT_UNET_MAX_RESNETS = 64, TT_UNET_MAX_LAYERS = 64, TT_UNET_MAX_HEAD_CUTS = 256 };
+
+/* An attention layer that lost heads. */
+typedef struct tt_unet_head_cut {
+    uint8_t place, layer; /* as in tt_unet_unit */
+    bool is_cross;
+    uint16_t n_kept; /* 1 to one less than the block's heads */
+} tt_unet_head_cut;
+
+/* What structural pruning took out of an architecture; all zero: nothing. unet-removed.h reads and changes it. Places
+ * number the residual blocks from 0 in the order of the pass: down path, mid block, up path. */
+typedef struct tt_unet_removed {
+    uint64_t residuals;                         /* bit i: residual block at place i */
+    uint64_t transformers[TT_UNET_MAX_RESNETS]; /* bits: transformer blocks of the attention module behind place i */
+    uint32_t n_head_cuts;
+    tt_unet_head_cut head_cuts[TT_UNET_MAX_HEAD_CUTS];
+} tt_unet_removed;
 
 typedef struct tt_unet_config {
     uint32_t in_channels, out_channels;
@@ -25,6 +41,7 @@ typedef struct tt_unet_config {
     uint32_t time_cond_dim;      /* LCM: time_embedding.cond_proj inputs, 0 = none */
     uint32_t addition_time_dim;  /* SDXL: sinusoid size of each time id, 0 = no added embedding */
     uint32_t addition_input_dim; /* SDXL: inputs of add_embedding.linear_1 = text_embeds + 6 * addition_time_dim */
+    tt_unet_removed removed;
 } tt_unet_config;
 
 /* Reads a diffusers config.json; `what` names it in sentences. Architectures of other families (class embeddings, image

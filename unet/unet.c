@@ -8,7 +8,8 @@
 
 struct tt_unet {
     tt_kernels kernels;
-    tt_unet_config config;
+    tt_unet_config config; /* of the weights */
+    tt_unet_config tried;  /* of the graphs: the same, or with more removed */
     tt_weights *weights;
     uint64_t resident_bytes; /* limit of the store */
     uint32_t n_slots;
@@ -25,7 +26,7 @@ tt_status tt_unet_create(const tt_kernels *kernels, const tt_unet_config *config
     if (!u)
         return tt_fail_memory(err, "a UNet", sizeof *u);
     u->kernels = *kernels;
-    u->config = *config;
+    u->config = u->tried = *config;
     u->weights = weights;
     u->resident_bytes = UINT64_MAX;
     u->n_slots = 2;
@@ -111,7 +112,7 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
     if (status == TT_OK)
         status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
     if (status == TT_OK) {
-        tt_unet_build(unet->graph, &unet->config, shape);
+        tt_unet_build(unet->graph, &unet->config, &unet->tried, shape);
         status = tt_graph_compile(unet->graph, err);
     }
     if (status != TT_OK)
@@ -189,6 +190,12 @@ tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timestep
     return status;
 }
 
+void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed)
+{
+    tt_unet_release_graph(unet);
+    unet->tried.removed = *removed;
+}
+
 bool tt_unet_trace_at(const tt_unet *unet, size_t index, const char **name, tt_plane *shape, bool *channels_last)
 {
     /* The last output is the pass's own. */
@@ -210,7 +217,7 @@ typedef struct tt_unet_request {
 static void build_requested(tt_graph *graph, const void *user)
 {
     const tt_unet_request *request = user;
-    tt_unet_build(graph, request->config, request->shape);
+    tt_unet_build(graph, request->config, request->config, request->shape);
 }
 
 tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights,

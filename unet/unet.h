@@ -30,6 +30,10 @@ void tt_unet_destroy(tt_unet *unet);
 /* Builds (or keeps) the graph of a shape; uploads the weights the first time. */
 tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err);
 
+/* From the next prepare on graphs lack what `removed` says, which must be at least what the config given to
+ * tt_unet_create lacks, with the same heads; no weights are packed anew. For finding out what can be removed. */
+void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed);
+
 /* Sets the condition for the following runs. SDXL models need text_embeds and time_ids. */
 tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err);
 

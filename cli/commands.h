@@ -8,6 +8,7 @@ cli_exit cli_generate(const cli_options *options);
 cli_exit cli_devices(const cli_options *options);
 cli_exit cli_inspect(const cli_options *options);
 cli_exit cli_stage(const cli_options *options);
+cli_exit cli_compare(const cli_options *options);
 cli_exit cli_samplers(const cli_options *options);
 cli_exit cli_quantize(const cli_options *options);
 cli_exit cli_plan(const cli_options *options);

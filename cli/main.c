@@ -43,6 +43,15 @@ static const char plan_details[] =
     "Nothing is run but a few kernels that tell the device's speed, and no weights are read. A request that does not\n"
     "fit ends with exit code 1 and the sentence that generate would give.\n";
 
+static const char compare_details[] =
+    "\n"
+    "  tintype compare -m f16.safetensors -m q8.gguf -m q4.gguf --report fidelity.html\n"
+    "  tintype compare -m sd15.safetensors -m sd15-q4_k.gguf --prompts prompts.txt --steps 20 --json\n"
+    "\n"
+    "Every prompt goes through every model from the same noise (prompt i: seed N + i); then text encoders, UNets with\n"
+    "their blocks and decoders are compared one by one on the first model's inputs. docs/fidelity.md says what the\n"
+    "figures mean.\n";
+
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
@@ -50,6 +59,8 @@ static const cli_command commands[] = {
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",
      cli_inspect},
+    {"compare", CLI_IN_COMPARE, 0, 0, "", "say what smaller copies of a model cost: errors, PSNR, SSIM, size, time",
+     compare_details, cli_compare},
     {"stage", CLI_IN_STAGE, 1, 1, "STAGE", "run one part of the engine on arrays in safetensors files", stage_details,
      cli_stage},
     {"quantize", CLI_IN_QUANTIZE, 1, 1, "MODEL", "write a model as one smaller GGUF file", quantize_details,

@@ -52,8 +52,7 @@ static bool read_bytes(const char *text, uint64_t *n_bytes)
     static const struct {
         const char *name;
         double bytes;
-    } units[] = {{"B", 1},         {"KB", 1e3},       {"MB", 1e6},       {"GB", 1e9},
-                 {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    } units[] = {{"B", 1}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
     char number[32];
     size_t n = strspn(text, "0123456789.");
     double value;
@@ -102,6 +101,10 @@ static cli_exit fail_value(const cli_option *option, const char *text)
         return cli_fail(CLI_USAGE,
                         "--%s takes a size with its unit (B, KB, MB, GB, KiB, MiB or GiB), such as 900MB, not \"%s\"",
                         option->name, text);
+    case CLI_ONCE:
+        return cli_fail(CLI_USAGE, "--%s was given twice, the second time as \"%s\"; one is taken", option->name, text);
+    case CLI_LIST:
+        return cli_fail(CLI_USAGE, "--%s was given more than %d times", option->name, CLI_MAX_LIST);
     case CLI_FLAG:
     case CLI_TEXT:
     case CLI_PAIR:
@@ -109,6 +112,21 @@ static cli_exit fail_value(const cli_option *option, const char *text)
         break;
     }
     return cli_fail(CLI_USAGE, "--%s takes %s, not \"%s\"", option->name, option->argument, text);
+}
+
+static bool set_once(const char **target, const char *text)
+{
+    bool is_first = *target == NULL;
+    *target = text;
+    return is_first;
+}
+
+static bool add_to_list(cli_list *list, const char *text)
+{
+    if (list->n >= CLI_MAX_LIST)
+        return false;
+    list->items[list->n++] = text;
+    return true;
 }
 
 static cli_exit set_value(const cli_option *option, const char *text, cli_options *options)
@@ -122,6 +140,12 @@ static cli_exit set_value(const cli_option *option, const char *text, cli_option
         break;
     case CLI_TEXT:
         *(const char **)(void *)target = text;
+        break;
+    case CLI_ONCE:
+        is_good = set_once((const char **)(void *)target, text);
+        break;
+    case CLI_LIST:
+        is_good = add_to_list((cli_list *)(void *)target, text);
         break;
     case CLI_COUNT:
         is_good = read_whole(text, (long long)option->low, (long long)option->high, &whole);

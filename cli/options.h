@@ -13,15 +13,24 @@ enum {
     CLI_IN_SAMPLERS = 16,
     CLI_IN_QUANTIZE = 32,
     CLI_IN_PLAN = 64,
+    CLI_IN_COMPARE = 128,
     CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
-    CLI_IN_ALL = 127
+    CLI_IN_ALL = 255
 };
 
-enum { CLI_MAX_WORDS = 2 };
+enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
+
+/* Values of an option that may be given several times. */
+typedef struct cli_list {
+    const char *items[CLI_MAX_LIST];
+    size_t n;
+} cli_list;
 
 /* Everything a command line can say. NULL, 0 and NAN mean "not given"; texts belong to argv. */
 typedef struct cli_options {
     const char *model, *taesd, *vae;
+    cli_list models;
+    const char *prompts, *report, *accuracy;
     const char *prompt, *negative_prompt;
     const char *input, *output, *init_image, *mask, *preview, *resume;
     const char *sampler, *schedule, *scheduler_config;
@@ -33,10 +42,10 @@ typedef struct cli_options {
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
     uint64_t memory_budget; /* bytes */
-    uint32_t rng;       /* a tt_rng */
-    uint32_t precision; /* a tt_precision */
+    uint32_t rng;           /* a tt_rng */
+    uint32_t precision;     /* a tt_precision */
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
-    const char *weight_type, *rules, *budget, *prompts, *table;
+    const char *weight_type, *rules, *budget, *table;
     double prune;
     const char *prune_structured;
     uint32_t fit; /* 0: search, 1: plain */
@@ -49,6 +58,8 @@ typedef struct cli_options {
 typedef enum cli_kind {
     CLI_FLAG = 0, /* bool */
     CLI_TEXT,     /* const char * */
+    CLI_ONCE,     /* const char * that must not be given twice: the second would silently replace the first */
+    CLI_LIST,     /* cli_list: given several times, each adds one */
     CLI_COUNT,    /* uint32_t in low..high */
     CLI_SEED,     /* int64_t */
     CLI_REAL,     /* double in low..high */

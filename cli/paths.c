@@ -150,7 +150,7 @@ cli_exit cli_check_writable(const char *path)
     return CLI_OK;
 }
 
-cli_exit cli_read_text(const char *path, char **text)
+cli_exit cli_read_text(const char *path, const char *what, char **text)
 {
     enum { MAX_TEXT = 1 << 20 };
     FILE *stream = fopen(path, "rb");
@@ -172,6 +172,6 @@ cli_exit cli_read_text(const char *path, char **text)
     free(bytes);
     if (has_failed)
         return cli_fail(CLI_FAILED, "cannot read %s: it is not a readable file", path);
-    return cli_fail(CLI_FAILED, "%s is not the text file it should be: it %s", path,
+    return cli_fail(CLI_FAILED, "%s is no %s: it %s", path, what,
                     n > MAX_TEXT ? "is larger than 1 MiB" : "holds zero bytes");
 }

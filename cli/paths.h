@@ -21,7 +21,7 @@ cli_exit cli_output_name(const char *pattern, uint32_t index, uint32_t n_images,
  * stays behind. */
 cli_exit cli_check_writable(const char *path);
 
-/* Reads a small text file whole (free()). */
-cli_exit cli_read_text(const char *path, char **text);
+/* Reads a small text file whole (free()); `what` says in sentences what it should be ("scheduler_config.json"). */
+cli_exit cli_read_text(const char *path, const char *what, char **text);
 
 #endif

@@ -71,7 +71,8 @@ static void print_plan(const cli_request *r, const tt_plan *p)
     print_part("VAE decoder", &p->vae_decoder);
     (void)printf("work          %.1f GFLOP\n", p->flops * 1e-9);
     if (p->seconds > 0.0)
-        (void)printf("time          %.1f s expected, of which %.1f s for loading weights\n", p->seconds, p->load_seconds);
+        (void)printf("time          %.1f s expected, of which %.1f s for loading weights\n", p->seconds,
+                     p->load_seconds);
 }
 
 /* ---- for programs */

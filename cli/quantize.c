@@ -66,9 +66,8 @@ static void print_types(const tt_quantize_report *r)
 {
     for (uint32_t i = 0; i < r->n_types; i++) {
         const tt_quantize_type_report *t = &r->types[i];
-        (void)printf("  %-5s %5llu tensors  %10.1f MB  %5.2f bits a weight", t->type,
-                     (unsigned long long)t->n_tensors, (double)t->n_bytes * 1e-6,
-                     t->n_values ? 8.0 * (double)t->n_bytes / (double)t->n_values : 0.0);
+        (void)printf("  %-5s %5llu tensors  %10.1f MB  %5.2f bits a weight", t->type, (unsigned long long)t->n_tensors,
+                     (double)t->n_bytes * 1e-6, t->n_values ? 8.0 * (double)t->n_bytes / (double)t->n_values : 0.0);
         if (t->error > 0.0)
             (void)printf("  error %.2e (%.1f dB)", t->error, -10.0 * log10(t->error));
         if (t->plain > 0.0)
@@ -101,7 +100,8 @@ static void print_structure(const tt_quantize_report *r)
     if (r->unet_values_in == 0)
         return;
     if (r->n_units > 0)
-        (void)printf("cheapest parts of the UNet to leave out (alone: change of its output, its parameters and work)\n");
+        (void)printf(
+            "cheapest parts of the UNet to leave out (alone: change of its output, its parameters and work)\n");
     for (size_t i = 0; i < r->n_units && i < SHOWN_LAYERS; i++) {
         const tt_quantize_unit *u = &r->units[i];
         (void)printf("  %9.2e  %5.2f%%  %5.2f%%  ", u->change, 100.0 * (double)u->n_values / (double)r->unet_values_in,
@@ -115,7 +115,8 @@ static void print_structure(const tt_quantize_report *r)
                  (double)r->unet_values_out * 1e-6, (double)r->unet_values_in * 1e-6,
                  100.0 - 100.0 * (double)r->unet_values_out / (double)r->unet_values_in, r->unet_flops_out * 1e-9,
                  r->unet_flops_in * 1e-9, 100.0 - 100.0 * r->unet_flops_out / r->unet_flops_in);
-    (void)printf("its output    changed by %.3g (squared, relative), before anything is rounded\n", r->structure_change);
+    (void)printf("its output    changed by %.3g (squared, relative), before anything is rounded\n",
+                 r->structure_change);
 }
 
 static void print_report(const char *output, const tt_quantize_report *r)
@@ -124,25 +125,32 @@ static void print_report(const char *output, const tt_quantize_report *r)
     print_layers(r);
     print_types(r);
     if (r->n_prunable > 0)
-        (void)printf("pruned        %.1f%% of the pruned layers' weights are 0; zlib makes the file %.0f%% of its size; "
-                     "it runs no faster\n",
-                     100.0 * (double)r->n_pruned / (double)r->n_prunable, 100.0 * r->compressed_share);
+        (void)printf(
+            "pruned        %.1f%% of the pruned layers' weights are 0; zlib makes the file %.0f%% of its size; "
+            "it runs no faster\n",
+            100.0 * (double)r->n_pruned / (double)r->n_prunable, 100.0 * r->compressed_share);
     (void)printf("wrote         ");
     cli_print_plain(stdout, output);
     (void)printf("  %.1f MB from %.1f MB, %.1f s\n", (double)r->bytes_out * 1e-6, (double)r->bytes_in * 1e-6,
                  (r->structure_ms + r->calibrate_ms + r->measure_ms + r->write_ms) * 1e-3);
 }
 
-static void print_json(const tt_quantize_report *r)
+static void print_structure_json(const tt_quantize_report *r)
 {
-    (void)printf("{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
-                 (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error,
-                 (unsigned long long)r->n_pruned, (unsigned long long)r->n_prunable);
     if (r->unet_values_in > 0)
         (void)printf("\"unet_parameters_in\": %llu, \"unet_parameters_out\": %llu, \"unet_flops_in\": %.9g, "
                      "\"unet_flops_out\": %.9g, \"structure_change\": %.9g, ",
                      (unsigned long long)r->unet_values_in, (unsigned long long)r->unet_values_out, r->unet_flops_in,
                      r->unet_flops_out, isfinite(r->structure_change) ? r->structure_change : 1e30);
+}
+
+static void print_json(const tt_quantize_report *r)
+{
+    (void)printf(
+        "{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
+        (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error, (unsigned long long)r->n_pruned,
+        (unsigned long long)r->n_prunable);
+    print_structure_json(r);
     (void)printf("\"compressed_share\": %.4g, \"predicted_db\": %.4g, \"measured_db\": %.4g, ", r->compressed_share,
                  r->predicted_db, r->measured_db);
     (void)printf("\"calibrate_ms\": %.0f, \"measure_ms\": %.0f, \"write_ms\": %.0f, \"types\": [", r->calibrate_ms,
@@ -165,8 +173,8 @@ static cli_exit read_budget(const char *text, tt_quantize_params *p)
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"", 1.0},     {"B", 1.0},     {"kB", 1e3},      {"MB", 1e6},         {"GB", 1e9},
-                 {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"M", 1e6},          {"G", 1e9}};
+    } units[] = {{"", 1.0},     {"B", 1.0},       {"kB", 1e3},      {"MB", 1e6}, {"GB", 1e9},
+                 {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"M", 1e6},  {"G", 1e9}};
     char *end = NULL;
     double value = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : 0.0;
     if (value > 0.0 && strcasecmp(end, "dB") == 0) {
@@ -250,7 +258,7 @@ cli_exit cli_quantize(const cli_options *options)
     char *prompts = NULL;
     cli_exit code = check_options(options);
     if (code == CLI_OK && options->prompts != NULL)
-        code = cli_read_text(options->prompts, &prompts);
+        code = cli_read_text(options->prompts, "list of prompts", &prompts);
     if (code == CLI_OK)
         code = run(options, prompts, &session);
     cli_session_end(&session);

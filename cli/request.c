@@ -97,7 +97,9 @@ cli_exit cli_request_make(const cli_options *o, cli_session *session, cli_reques
     p->negative_prompt = o->negative_prompt;
     p->sampler = o->sampler;
     p->schedule = o->schedule;
-    cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, &r->scheduler_config) : CLI_OK;
+    cli_exit code = o->scheduler_config
+                        ? cli_read_text(o->scheduler_config, "scheduler_config.json", &r->scheduler_config)
+                        : CLI_OK;
     p->scheduler_config = r->scheduler_config;
     return code == CLI_OK ? take_pictures(o, session, r) : code;
 }

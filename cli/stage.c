@@ -106,7 +106,7 @@ static cli_exit run_stage(const cli_options *o, const stage_name *stage)
 {
     cli_session session = {0};
     char *config = NULL;
-    cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, &config) : CLI_OK;
+    cli_exit code = o->scheduler_config ? cli_read_text(o->scheduler_config, "scheduler_config.json", &config) : CLI_OK;
     if (code == CLI_OK)
         code = cli_session_begin(o, &session);
     if (code == CLI_OK && stage->needs_model)

@@ -52,8 +52,7 @@ static tt_status use_values(const tt_matrix *matrix, tt_matrix_part *parts, uint
     }
     for (uint32_t i = 0; i < n_parts; i++) {
         parts[i].dtype = *halves ? TT_F16 : TT_F32;
-        parts[i].values =
-            *halves ? (const void *)(*halves + row * columns) : (const void *)(values + row * columns);
+        parts[i].values = *halves ? (const void *)(*halves + row * columns) : (const void *)(values + row * columns);
         parts[i].scale = parts[i].offset = NULL;
         parts[i].transposed = false;
         row += parts[i].n_out;
@@ -68,8 +67,7 @@ static tt_status write_packed(const tt_weight_store *store, const tt_matrix *mat
     if (!bytes)
         return tt_fail_memory(err, "packed weights", matrix->values.n_bytes);
     tt_matrix_pack(parts, n_parts, matrix, bytes);
-    tt_status status =
-        tt_buffer_write(store->kernels.device, &matrix->values, 0, bytes, matrix->values.n_bytes, err);
+    tt_status status = tt_buffer_write(store->kernels.device, &matrix->values, 0, bytes, matrix->values.n_bytes, err);
     free(bytes);
     return status;
 }

@@ -17,10 +17,10 @@ typedef struct tt_condition_request {
 } tt_condition_request;
 
 /* Conditions of one UNet pass: arrays are owned, [batch] leads (batch 2: negative first). */
-typedef struct tt_condition {
+struct tt_condition {
     uint32_t batch, n_tokens;
     float *context, *text_embeds, *time_ids, *timestep_cond;
-} tt_condition;
+};
 
 /* Tokenizes and encodes. Free with tt_condition_free. */
 tt_status tt_condition_make(tt_model *model, const tt_condition_request *request, tt_condition *condition,

@@ -1,5 +1,6 @@
 /* context.c - contexts, devices, and the calls on pictures that need no model. */
 #include "pipeline/context.h"
+#include "base/text.h"
 #include "cl-kernels/plane.h"
 #include "device/program.h"
 #include "image/inspect.h"
@@ -113,6 +114,21 @@ tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t 
 tt_status tt_image_write_png(tt_context *context, const char *path, const tt_image *image, const tt_image_marks *marks)
 {
     return tt_png_write_file(path, image, marks, tt_context_begin(context));
+}
+
+tt_status tt_image_encode_png(tt_context *context, const tt_image *image, const tt_image_marks *marks, uint8_t **bytes,
+                              size_t *n_bytes)
+{
+    tt_error *err = tt_context_begin(context);
+    tt_text out = {0};
+    tt_status status = tt_png_encode(image, marks, &out, err);
+    if (status != TT_OK) {
+        tt_text_free(&out);
+        return status;
+    }
+    *bytes = (uint8_t *)out.bytes;
+    *n_bytes = out.n_bytes;
+    return TT_OK;
 }
 
 tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report)

@@ -277,6 +277,9 @@ static tt_status one_call(tt_run *run, uint32_t call, uint32_t n_calls, float *l
     status = tt_scheduler_step(run->scheduler, call, run->output, run->step_noise, latent, err);
     if (status == TT_OK)
         blend(run, call, n_calls, latent);
+    if (status == TT_OK && run->model->watcher.call)
+        run->model->watcher.call(run->model->watcher.user,
+                                 &(tt_watched_call){call, n_calls, timesteps[0], r->condition, run->input, latent});
     if (status == TT_OK)
         status = save(run, latent, call + 1, err);
     if (status == TT_OK && r->step && !r->step(r->step_user, call, n_calls, latent))

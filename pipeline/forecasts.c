@@ -13,7 +13,7 @@ typedef struct tt_known_forecast {
 
 struct tt_forecasts {
     bool is_assumed, tiny_vae;
-    tt_dtype type;                        /* assumed */
+    tt_dtype type;                       /* assumed */
     tt_weight_store *stores[TT_N_PARTS]; /* plans */
     tt_known_forecast *items;
     size_t n_items;

@@ -1,9 +1,9 @@
 /* generate.c - tt_generate: one request from prompt to pictures. */
 #include "base/rng.h"
+#include "base/system-memory.h"
 #include "pipeline/denoise.h"
 #include "pipeline/preview.h"
 #include "pipeline/request.h"
-#include "base/system-memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -284,8 +284,8 @@ static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_j
     float *pixels = malloc(n_pixels * sizeof *pixels);
     if (!pixels)
         return tt_fail_memory(err, "the picture", n_pixels * sizeof *pixels);
-    status = tt_decode_latent(model, data->latents + job->image * data->n_latent, job->latent_height,
-                              job->latent_width, pixels, tile_starts, job, err);
+    status = tt_decode_latent(model, data->latents + job->image * data->n_latent, job->latent_height, job->latent_width,
+                              pixels, tile_starts, job, err);
     if (status == TT_OK)
         status = float_to_image(pixels, p->width, p->height, image, err);
     tt_memory_watch_look(&job->watch);
@@ -356,8 +356,8 @@ static tt_status plan_memory(tt_model *model, const tt_generate_params *p, tt_jo
     job->memory = plan.choice;
     stats->memory_mode = plan.choice.mode;
     (void)tt_memory_peak_phase(&plan.room, &plan.phases, &stats->forecast_bytes);
-    tt_log_write(&model->context->log, TT_LOG_INFO, "memory: %s, %.0f MB forecast", tt_memory_mode_name(plan.choice.mode),
-                 (double)stats->forecast_bytes * 1e-6);
+    tt_log_write(&model->context->log, TT_LOG_INFO, "memory: %s, %.0f MB forecast",
+                 tt_memory_mode_name(plan.choice.mode), (double)stats->forecast_bytes * 1e-6);
     return TT_OK;
 }
 

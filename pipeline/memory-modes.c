@@ -1,6 +1,6 @@
 /* memory-modes.c - brings a model into a mode for a run and back. */
-#include "pipeline/memory.h"
 #include "base/system-memory.h"
+#include "pipeline/memory.h"
 
 /* Frees everything of the model on the device. */
 static void free_parts(tt_model *model)

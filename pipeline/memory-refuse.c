@@ -1,6 +1,6 @@
 /* memory-refuse.c - the sentence of a request that does not fit, with ways that would. */
-#include "pipeline/memory.h"
 #include "base/text.h"
+#include "pipeline/memory.h"
 
 #include <stdio.h>
 
@@ -47,8 +47,8 @@ static void more_room(tt_ways *w)
     tt_way *way = &w->found[w->n_found++];
     (void)tt_memory_peak_phase(room, &w->plan->phases, &way->n_bytes);
     way->fits = true;
-    (void)snprintf(way->text, sizeof way->text, way->n_bytes <= room->available ? "a budget of at least %llu MB"
-                                                                                : "%llu MB of free memory",
+    (void)snprintf(way->text, sizeof way->text,
+                   way->n_bytes <= room->available ? "a budget of at least %llu MB" : "%llu MB of free memory",
                    megabytes(way->n_bytes));
 }
 
@@ -148,8 +148,8 @@ static const char *largest_part(tt_model *model, const tt_memory_plan *plan, uin
     static const tt_part parts[] = {TT_PART_TEXT, TT_PART_ENCODER, TT_PART_UNET, TT_PART_DECODER};
     uint64_t total, part;
     uint32_t peak = tt_memory_peak_phase(&plan->room, &plan->phases, &total);
-    tt_weight_sizes sizes = tt_model_part_sizes(model, NULL, parts[peak], plan->choice.limits[parts[peak]],
-                                                TT_STREAM_SLOTS);
+    tt_weight_sizes sizes =
+        tt_model_part_sizes(model, NULL, parts[peak], plan->choice.limits[parts[peak]], TT_STREAM_SLOTS);
     part = sizes.resident_bytes + sizes.n_slots * sizes.slot_bytes;
     uint64_t activations = plan->phases.device[peak] > part ? plan->phases.device[peak] - part : 0;
     const char *name = part >= activations ? weights[peak] : values[peak];

@@ -83,8 +83,8 @@ bool tt_memory_fits(const tt_memory_room *room, const tt_memory_phases *phases)
 typedef struct tt_part_bytes {
     uint64_t weights; /* on the device, and the ring that the others pass through */
     uint64_t arena, io;
-    uint64_t kernels;     /* objects of the driver */
-    uint64_t packing;     /* file pages while weights are packed: before activations are there, or beside them */
+    uint64_t kernels; /* objects of the driver */
+    uint64_t packing; /* file pages while weights are packed: before activations are there, or beside them */
 } tt_part_bytes;
 
 static uint64_t all_of(const tt_part_bytes *part)
@@ -116,7 +116,8 @@ static tt_status count_part(tt_model *model, tt_forecasts *forecasts, tt_part pa
 /* Latent positions of a request. */
 static tt_part_shape latent_shape(const tt_model *model, const tt_memory_request *r)
 {
-    return (tt_part_shape){.height = r->height / model->vae_config.factor, .width = r->width / model->vae_config.factor};
+    return (tt_part_shape){.height = r->height / model->vae_config.factor,
+                           .width = r->width / model->vae_config.factor};
 }
 
 /* Input of the VAE's half for one tile. */
@@ -249,15 +250,16 @@ static void host_phases(const tt_model *model, const tt_memory_request *r, const
     uint64_t condition = (uint64_t)r->n_texts * r->n_chunks * TT_CHUNK_TOKENS * model->unet_config.cross_attention_dim;
     uint64_t picture = r->has_image ? (3 + (r->has_mask ? 1u : 0u)) * plane * FLOAT : 0;
     uint64_t kept = r->n_images * latent + condition * FLOAT;
-    tt_tiling t = tt_tiling_make((uint32_t)(r->height / model->vae_config.factor),
-                                 r->width / model->vae_config.factor, choice->decoder_tile);
+    tt_tiling t = tt_tiling_make((uint32_t)(r->height / model->vae_config.factor), r->width / model->vae_config.factor,
+                                 choice->decoder_tile);
     bool tiled = t.n_rows > 1 || t.n_columns > 1;
     uint64_t tile = (uint64_t)t.tile_height * t.tile_width * model->vae_config.factor * model->vae_config.factor;
     p->host[TT_PHASE_TEXT] = kept + condition * FLOAT + parts[TT_PART_TEXT].packing;
-    p->host[TT_PHASE_ENCODE] = kept + parts[TT_PART_ENCODER].packing + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
+    p->host[TT_PHASE_ENCODE] =
+        kept + parts[TT_PART_ENCODER].packing + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
     p->host[TT_PHASE_DENOISE] = kept + parts[TT_PART_UNET].packing + (RUN_LATENTS + 2u * r->n_texts) * latent;
-    p->host[TT_PHASE_DECODE] =
-        kept + parts[TT_PART_DECODER].packing + latent + r->n_images * 3 * plane + 3 * plane * FLOAT + (tiled ? 3 * tile * FLOAT : 0);
+    p->host[TT_PHASE_DECODE] = kept + parts[TT_PART_DECODER].packing + latent + r->n_images * 3 * plane +
+                               3 * plane * FLOAT + (tiled ? 3 * tile * FLOAT : 0);
 }
 
 /* Programs in use up to the end of a phase. */

@@ -23,7 +23,7 @@ typedef struct tt_memory_request {
     uint32_t n_images, n_calls;
     uint32_t n_chunks, n_texts; /* chunks of 77 tokens of each text; texts: 2 with guidance */
     bool has_image, has_mask;
-    bool preview; /* previews are asked for and not fitted yet */
+    bool preview;            /* previews are asked for and not fitted yet */
     tt_vae_tile forced_tile; /* the caller wants tiles of at most this size; zeros: no */
 } tt_memory_request;
 
@@ -47,9 +47,9 @@ typedef struct tt_memory_phases {
 
 /* What there is. */
 typedef struct tt_memory_room {
-    uint64_t base;      /* of the process without its device buffers */
-    uint64_t budget;    /* as given, 0: none */
-    uint64_t available; /* for the process in all: what it holds and what the system has free */
+    uint64_t base;                             /* of the process without its device buffers */
+    uint64_t budget;                           /* as given, 0: none */
+    uint64_t available;                        /* for the process in all: what it holds and what the system has free */
     uint64_t device_available, largest_buffer; /* of the device */
     bool is_shared;                            /* buffers are part of the process */
 } tt_memory_room;

@@ -13,6 +13,23 @@
 
 #include <stdatomic.h>
 
+typedef struct tt_condition tt_condition;
+
+/* A UNet call of a running request, as it is told to a watcher. Arrays are valid during the call. */
+typedef struct tt_watched_call {
+    uint32_t call, n_calls;
+    double timestep;
+    const tt_condition *condition;
+    const float *input;  /* what the UNet saw, without the copies for guidance: [in_channels][h][w] */
+    const float *latent; /* after the step: [latent_channels][h][w] */
+} tt_watched_call;
+
+/* Sees what goes through a model while it runs requests (comparisons, calibration); a zeroed one sees nothing. */
+typedef struct tt_watcher {
+    void (*call)(void *user, const tt_watched_call *call);
+    void *user;
+} tt_watcher;
+
 typedef enum tt_family_kind { TT_FAMILY_SD1 = 0, TT_FAMILY_SD2, TT_FAMILY_SDXL } tt_family_kind;
 
 enum { TT_MAX_CLIPS = 2 };
@@ -52,7 +69,8 @@ struct tt_model {
     uint32_t default_steps, default_width, default_height;
     float default_cfg_scale;
     uint64_t n_ignored;
-    bool counted;              /* counts as alive in the context */
+    bool counted; /* counts as alive in the context */
+    tt_watcher watcher;
     float *preview_projection; /* [3][latent_channels + 1], fitted when first used */
     tt_forecasts *forecasts;   /* made when first used */
     atomic_bool cancelled;

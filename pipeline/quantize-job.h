@@ -18,10 +18,10 @@ typedef struct tt_job_tensor {
     uint64_t dims[4];
     uint64_t n_rows, n_columns; /* as a matrix; vectors are one row */
     uint32_t n_taps;
-    size_t group;       /* tensors of one packed matrix share it, over all parts of the model */
-    bool is_on_host;    /* a matrix that the host multiplies with (text projection): stays plain */
-    bool is_fixed;      /* its type is settled by its kind or a rule, no budget changes it */
-    bool is_fragile;    /* kept from pruning */
+    size_t group;    /* tensors of one packed matrix share it, over all parts of the model */
+    bool is_on_host; /* a matrix that the host multiplies with (text projection): stays plain */
+    bool is_fixed;   /* its type is settled by its kind or a rule, no budget changes it */
+    bool is_fragile; /* kept from pruning */
     tt_weight_type type;
 } tt_job_tensor;
 

@@ -1,6 +1,6 @@
 /* quantize-list.c - which tensors a quantized file needs: those that the graphs ask for, and no others. */
-#include "pipeline/quantize-job.h"
 #include "base/text.h"
+#include "pipeline/quantize-job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +49,7 @@ static tt_status add(tt_quantize_job *job, const part *p, const tt_listed_tensor
     if (!t)
         return TT_ERROR_MEMORY;
     snprintf(full, sizeof full, "%s%s", p->prefix, listed->name);
-    tt_status status =
-        tt_weights_get(p->weights, listed->name, listed->n_dims, listed->dims, &t->weight, err);
+    tt_status status = tt_weights_get(p->weights, listed->name, listed->n_dims, listed->dims, &t->weight, err);
     if (status == TT_OK && !tt_string_copy(full, &t->name))
         status = tt_fail_memory(err, "a tensor's name", strlen(full));
     if (status != TT_OK)
@@ -86,8 +85,7 @@ static tt_status list_text(tt_quantize_job *job, uint32_t index, tt_error *err)
     tt_weight_store *store = NULL;
     tt_graph_forecast unused;
     uint32_t n_tokens = text->config.n_positions < 77 ? text->config.n_positions : 77;
-    tt_status status =
-        tt_clip_forecast(&planned, &text->config, text->weights, 1, n_tokens, &store, &unused, err);
+    tt_status status = tt_clip_forecast(&planned, &text->config, text->weights, 1, n_tokens, &store, &unused, err);
     if (status == TT_OK)
         status = add_store(job, &p, store, err);
     tt_weight_store_destroy(store);
@@ -110,8 +108,7 @@ static tt_status list_unet(tt_quantize_job *job, tt_error *err)
     const tt_unet_shape shape = {.batch = 1, .height = 8, .width = 8, .n_tokens = 77};
     tt_weight_store *store = NULL;
     tt_graph_forecast unused;
-    tt_status status =
-        tt_unet_forecast(&planned, &job->model->unet_config, p.weights, &shape, &store, &unused, err);
+    tt_status status = tt_unet_forecast(&planned, &job->model->unet_config, p.weights, &shape, &store, &unused, err);
     if (status == TT_OK)
         status = add_store(job, &p, store, err);
     tt_weight_store_destroy(store);

@@ -232,8 +232,8 @@ static bool file_type(tt_weight_type type, uint32_t *number)
     static const struct {
         tt_weight_type type;
         uint32_t number;
-    } known[] = {{TT_WEIGHT_F32, 0},  {TT_WEIGHT_F16, 1},  {TT_WEIGHT_Q4_0, 2},  {TT_WEIGHT_Q4_1, 3},
-                 {TT_WEIGHT_Q8_0, 7}, {TT_WEIGHT_Q5_0, 8}, {TT_WEIGHT_Q5_1, 9},  {TT_WEIGHT_Q2_K, 10},
+    } known[] = {{TT_WEIGHT_F32, 0},   {TT_WEIGHT_F16, 1},   {TT_WEIGHT_Q4_0, 2},  {TT_WEIGHT_Q4_1, 3},
+                 {TT_WEIGHT_Q8_0, 7},  {TT_WEIGHT_Q5_0, 8},  {TT_WEIGHT_Q5_1, 9},  {TT_WEIGHT_Q2_K, 10},
                  {TT_WEIGHT_Q3_K, 11}, {TT_WEIGHT_Q4_K, 14}, {TT_WEIGHT_Q5_K, 16}, {TT_WEIGHT_Q6_K, 18}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].type == type) {

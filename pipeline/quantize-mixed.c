@@ -17,12 +17,13 @@
 
 enum { SAMPLED_ROWS = 32, MEASURED_PROMPTS = 2, CHECKED_PROMPTS = 6, ROUNDS = 4 };
 
-/* Work for one picture: hundreds of measurements must be cheap; a few checks may look at pictures as users make them. */
+/* Work for one picture: hundreds of measurements must be cheap; a few checks may look at pictures as users make them.
+ */
 static const double measured_flops = 5e9, checked_flops = 300e9;
 
 /* Types that a group may get, smallest first: with rows of whole blocks of 256, and others. */
-static const tt_weight_type large_rows[] = {TT_WEIGHT_Q3_K, TT_WEIGHT_Q4_K, TT_WEIGHT_Q5_K, TT_WEIGHT_Q6_K,
-                                            TT_WEIGHT_Q8_0, TT_WEIGHT_F16};
+static const tt_weight_type large_rows[] = {TT_WEIGHT_Q3_K, TT_WEIGHT_Q4_K, TT_WEIGHT_Q5_K,
+                                            TT_WEIGHT_Q6_K, TT_WEIGHT_Q8_0, TT_WEIGHT_F16};
 static const tt_weight_type small_rows[] = {TT_WEIGHT_Q4_0, TT_WEIGHT_Q4_1, TT_WEIGHT_Q5_0,
                                             TT_WEIGHT_Q5_1, TT_WEIGHT_Q8_0, TT_WEIGHT_F16};
 
@@ -30,8 +31,8 @@ typedef struct mixing {
     tt_quantize_job *job;
     tt_sensitivity table;
     tt_choices *choices; /* [n_groups] */
-    tt_probe probe; /* for each group */
-    tt_probe check; /* for all together */
+    tt_probe probe;      /* for each group */
+    tt_probe check;      /* for all together */
     bool has_probe, has_check;
     uint64_t fixed_bytes;
 } mixing;
@@ -308,8 +309,7 @@ static void fill_choices(mixing *m)
         c->n = group->n_types;
         for (uint32_t k = 0; k < group->n_types; k++) {
             const tt_job_tensor *t = &m->job->tensors[group->first];
-            c->items[k].n_bytes =
-                tt_weight_type_bytes(group->types[k], group->n_values / t->n_columns, t->n_columns);
+            c->items[k].n_bytes = tt_weight_type_bytes(group->types[k], group->n_values / t->n_columns, t->n_columns);
             c->items[k].error = group->sensitivity * group->rounding[k] * m->table.together;
         }
     }
@@ -320,10 +320,11 @@ static tt_status choose_for_size(mixing *m, uint64_t other_bytes, double *error,
     uint64_t budget = m->job->params->size_budget, n_bytes = 0;
     uint64_t least = other_bytes + tt_allocate_least(m->choices, m->table.n_groups);
     if (budget < least)
-        return tt_fail(err, TT_ERROR_ARGUMENT,
-                       "this model cannot be written in %.1f MB: the smallest possible are %.1f MB; give at least that, "
-                       "or smaller types with --rules",
-                       (double)budget * 1e-6, ceil((double)least * 1e-5) * 0.1);
+        return tt_fail(
+            err, TT_ERROR_ARGUMENT,
+            "this model cannot be written in %.1f MB: the smallest possible are %.1f MB; give at least that, "
+            "or smaller types with --rules",
+            (double)budget * 1e-6, ceil((double)least * 1e-5) * 0.1);
     return tt_allocate_bytes(m->choices, m->table.n_groups, budget - other_bytes, &n_bytes, error, err);
 }
 

@@ -36,8 +36,8 @@ tt_status tt_probe_run(tt_probe *probe, uint32_t index, float *latent, float *im
 /* Runs all prompts and keeps their latents and pictures to compare with. */
 tt_status tt_probe_keep(tt_probe *probe, tt_error *err);
 
-/* Mean squared difference of the pictures now to the kept ones, over all prompts. With TT_PROBE_VAE the kept latents are
- * decoded. *db is the mean over the prompts of their PSNR. */
+/* Mean squared difference of the pictures now to the kept ones, over all prompts. With TT_PROBE_VAE the kept latents
+ * are decoded. *db is the mean over the prompts of their PSNR. */
 tt_status tt_probe_compare(tt_probe *probe, tt_probe_part changed, double *mse, double *db, tt_error *err);
 
 /* The store that holds a part's weights; made when it is not there yet. */

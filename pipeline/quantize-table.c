@@ -31,10 +31,10 @@ static json_t *types_of(const tt_sensitivity_group *group, const tt_choices *cho
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < group->n_types; i++)
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:I, s:f, s:f}", "type", tt_weight_type_name(group->types[i]), "bytes",
-                            (json_int_t)choices->items[i].n_bytes, "rounding", group->rounding[i], "error",
-                            choices->items[i].error));
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:I, s:f, s:f}", "type", tt_weight_type_name(group->types[i]),
+                                              "bytes", (json_int_t)choices->items[i].n_bytes, "rounding",
+                                              group->rounding[i], "error", choices->items[i].error));
     return list;
 }
 
@@ -53,8 +53,8 @@ static json_t *group_of(const tt_quantize_job *job, const tt_sensitivity_group *
                      tt_weight_type_name(group->types[choices->chosen]), "types", types_of(group, choices));
 }
 
-tt_status tt_sensitivity_write(const tt_quantize_job *job, const tt_sensitivity *table, const tt_choices *choices, const char *path,
-                         tt_error *err)
+tt_status tt_sensitivity_write(const tt_quantize_job *job, const tt_sensitivity *table, const tt_choices *choices,
+                               const char *path, tt_error *err)
 {
     char prompts[65];
     tt_new_file file = {0};

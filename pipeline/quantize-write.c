@@ -18,7 +18,7 @@ enum {
 
 /* Sums of one row's encoding. */
 typedef struct row_sums {
-    double error, power;             /* as written */
+    double error, power;         /* as written */
     double sampled, plain;       /* errors of sampled rows: as written, by plain rounding */
     double weighted, unweighted; /* the same where activations are known: as written, fitted without them */
     size_t n_zeros;

@@ -92,10 +92,8 @@ static tt_status make_matrix(tt_sample *s, uint32_t n_taps, tt_error *err)
         status = tt_fail_memory(err, "a speed measurement", (size_t)n_bytes);
     else {
         memset(values, 0, (size_t)n_bytes);
-        tt_matrix_part part = {.dtype = type,
-                               .values = values,
-                               .scale = type == TT_I8 ? scale : NULL,
-                               .n_out = s->shape.channels};
+        tt_matrix_part part = {
+            .dtype = type, .values = values, .scale = type == TT_I8 ? scale : NULL, .n_out = s->shape.channels};
         double begun = now();
         status = tt_matrix_create(&s->kernels, &part, 1, s->shape.channels, n_taps, 0, false, &s->matrix, err);
         s->pack_seconds = now() - begun;
@@ -162,7 +160,8 @@ static tt_status measure_linear(tt_sample *s, tt_rates *rates, tt_error *err)
     if (status == TT_OK)
         status = take_time(s, rates, &seconds, err);
     if (status == TT_OK)
-        rates->linear = 2.0 * (double)tt_plane_positions(&s->out_plane) * s->shape.channels * s->shape.channels / seconds;
+        rates->linear =
+            2.0 * (double)tt_plane_positions(&s->out_plane) * s->shape.channels * s->shape.channels / seconds;
     return status;
 }
 
@@ -268,8 +267,9 @@ typedef struct tt_measure {
 
 static tt_status measure(tt_model *model, const tt_rates_key *key, tt_rates *rates, tt_error *err)
 {
-    static const tt_measure all[] = {{measure_conv3x3, true},    {measure_unet_conv3x3, false}, {measure_linear, false},
-                                     {measure_attention, false}, {measure_norm, false},         {measure_launch, false}};
+    static const tt_measure all[] = {{measure_conv3x3, true}, {measure_unet_conv3x3, false},
+                                     {measure_linear, false}, {measure_attention, false},
+                                     {measure_norm, false},   {measure_launch, false}};
     tt_status status = TT_OK;
     for (size_t i = 0; i < sizeof all / sizeof *all && status == TT_OK; i++) {
         tt_sample sample = {.shape = all[i].is_vae ? key->vae : key->unet};

@@ -88,8 +88,7 @@ static tt_status count_calls(const tt_model *model, const tt_generate_params *p,
     tt_scheduler *scheduler = NULL;
     tt_status status = tt_request_scheduler(model, p, &owned, &used, err);
     if (status == TT_OK)
-        status =
-            tt_scheduler_create(used, p->n_steps, p->init_image ? p->strength : 1.0f, p->eta, 1, &scheduler, err);
+        status = tt_scheduler_create(used, p->n_steps, p->init_image ? p->strength : 1.0f, p->eta, 1, &scheduler, err);
     if (status == TT_OK)
         *n_calls = tt_scheduler_n_calls(scheduler);
     tt_scheduler_destroy(scheduler);

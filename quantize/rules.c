@@ -1,7 +1,6 @@
 /* rules.c - reading rules and matching names with them. */
 #include "quantize/rules.h"
 
-
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>

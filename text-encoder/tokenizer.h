@@ -21,7 +21,8 @@ tt_status tt_tokenizer_create_clip(const char *merges_gz_path, uint32_t n_tokens
                                    tt_tokenizer **tokenizer, tt_error *err);
 void tt_tokenizer_destroy(tt_tokenizer *tokenizer);
 
-/* The same vocabulary as the texts of vocab.json and merges.txt, which tt_tokenizer_create takes; both are new (free()).
+/* The same vocabulary as the texts of vocab.json and merges.txt, which tt_tokenizer_create takes; both are new
+ * (free()).
  */
 tt_status tt_tokenizer_clip_texts(const char *merges_gz_path, uint32_t n_tokens, char **vocab_json, char **merges,
                                   tt_error *err);

@@ -3,26 +3,34 @@
     python train/evaluate.py --prompts-out prompts.jsonl             the 200 prompts and their seeds
     python train/evaluate.py --judge DIR                             pictures DIR/000.png ... by anything
     python train/evaluate.py --torch DIR [--pictures OUT]            pictures by torch from checkpoints
+    python train/evaluate.py --engine build/tintype --models A.gguf B.gguf --json accuracy.json
+                                                                     pictures by the program, for each model
 
 Prompts name combinations that training never showed; a quarter has two objects. A picture is right
 when exactly the asked objects stand in the asked places, nothing else is recognised, and the
-background is the asked one. Prints a table; --json writes the same as JSON.
+background is the asked one. Prints a table; --json writes the same as JSON, with --engine the shares of each
+model by its file's name, as `tintype compare --accuracy` takes them. Making pictures with the program needs no
+torch: without --json they are only made, and kept in --pictures.
 """
 
 import argparse
 import json
 import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 from PIL import Image
 
 import grammar
-import judge
-from common import fail, setup_threads
-from latents import LatentMap
 from scenes import SIZE, Curriculum, held_out, random_scene
 
 PROMPTS, PAIRS, SEED = 200, 50, 20000
+
+
+def fail(sentence):
+    sys.exit(f"error: {sentence}")
 
 
 def prompt_list(seen=False, count=PROMPTS, pairs=PAIRS):
@@ -50,6 +58,8 @@ def prompt_list(seen=False, count=PROMPTS, pairs=PAIRS):
 
 def compare(item, verdict):
     """What of one picture is right."""
+    import judge  # needs torch, as all judging does
+
     slots, background = verdict
     wanted = dict(zip(judge.LAYOUT_SLOTS[item["layout"]], item["objects"]))
     result = {
@@ -131,6 +141,73 @@ def torch_pictures(work, items, steps, scale, out):
             yield image
 
 
+def engine_pictures(program, model, items, steps, scale, folder):
+    """Pictures NNN.png of one model, made by the program into the folder."""
+    os.makedirs(folder, exist_ok=True)
+    for item in items:
+        path = os.path.join(folder, f"{item['index']:03d}.png")
+        command = [program, "generate", "-q", "-m", model, "-p", item["prompt"], "-s", str(item["seed"])]
+        command += ["--steps", str(steps), "--cfg-scale", str(scale), "-W", str(SIZE), "-H", str(SIZE), "-o", path]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            fail(f"{program} cannot be run: {error.strerror}")
+        if done.returncode != 0:
+            fail(f"{program} made no picture of prompt {item['index']} with {model}: {done.stderr.strip()}")
+    print(f"{len(items)} pictures of {os.path.basename(model)} in {folder}", flush=True)
+
+
+def engine_folders(args, items, parent):
+    """{model file name: folder of its pictures}, made one model after the other."""
+    folders = {}
+    for model in args.models:
+        name = os.path.basename(os.path.normpath(model))
+        if name in folders:
+            fail(f"two models are called {name}; results are kept by file name, so rename one")
+        if not os.path.exists(model):
+            fail(f"there is no model {model}")
+        folders[name] = os.path.join(parent, name)
+    for model, folder in zip(args.models, folders.values()):
+        engine_pictures(args.engine, model, items, args.steps, args.scale, folder)
+    return folders
+
+
+def run_engine(args, items):
+    """--engine: makes the pictures of every model and, where a result is asked for, judges them."""
+    if not args.models:
+        fail("--engine needs --models A B ...")
+    if not args.json and not args.pictures:
+        fail("--engine needs --json FILE to judge the pictures, or --pictures DIR to keep them")
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = engine_folders(args, items, args.pictures or temporary)
+        if not args.json:
+            return
+        model, check = trusted_judge(args.judge_file or "judge.pt")
+        print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
+        shares = {}
+        for name, folder in folders.items():
+            report = summary(items, run(items, folder_pictures(folder, items), model))
+            print(f"\n{name}")
+            print_table(report)
+            shares[name] = {group: row["all"] for group, row in report["groups"].items() if row["pictures"]}
+    with open(args.json, "w", encoding="utf-8") as file:
+        json.dump(shares, file, indent=1)
+        file.write("\n")
+
+
+def trusted_judge(path):
+    """The judge, and how often it is right on fresh renders; it must nearly always be."""
+    import judge
+    from latents import LatentMap
+
+    latent_map = LatentMap.fit()
+    model = judge.obtain(path, latent_map)
+    check = judge.test(model, latent_map)
+    if check["all_right"] < 0.98:
+        fail(f"the judge is right on {100 * check['all_right']:.1f}% of fresh renders, 98% are needed")
+    return model, check
+
+
 def run(items, pictures, model):
     results, batch = [], []
     for image in pictures:
@@ -147,7 +224,9 @@ def main():
     parser.add_argument("--prompts-out", help="write the prompts as JSON lines")
     parser.add_argument("--judge", metavar="DIR", help="judge DIR/NNN.png")
     parser.add_argument("--torch", metavar="WORK", help="make the pictures with torch from checkpoints")
-    parser.add_argument("--pictures", help="with --torch: keep the pictures here")
+    parser.add_argument("--engine", metavar="TINTYPE", help="make the pictures with this program")
+    parser.add_argument("--models", nargs="+", help="with --engine: the models to measure", default=[])
+    parser.add_argument("--pictures", help="with --torch and --engine: keep the pictures here")
     parser.add_argument(
         "--judge-file", default=None, help="the judge's weights; trained and written when absent"
     )
@@ -160,18 +239,24 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", help="write the result as JSON")
     args = parser.parse_args()
-    setup_threads(args.threads)
     items = prompt_list(args.seen)[: args.limit]
     if args.prompts_out:
         with open(args.prompts_out, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(item) + "\n" for item in items)
-    if not args.judge and not args.torch:
+    if args.engine and not args.json:
+        run_engine(args, items)
         return
-    latent_map = LatentMap.fit()
-    model = judge.obtain(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"), latent_map)
-    check = judge.test(model, latent_map)
-    if check["all_right"] < 0.98:
-        fail(f"the judge is right on {100 * check['all_right']:.1f}% of fresh renders, 98% are needed")
+    if not args.judge and not args.torch and not args.engine:
+        return
+    try:
+        from common import setup_threads
+    except ModuleNotFoundError as error:
+        fail(f"judging needs the package {error.name}: pip install -r train/requirements.txt")
+    setup_threads(args.threads)
+    if args.engine:
+        run_engine(args, items)
+        return
+    model, check = trusted_judge(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"))
     pictures = (
         folder_pictures(args.judge, items)
         if args.judge

@@ -63,7 +63,8 @@ void tt_tiling_add(const tt_tiling *t, uint32_t top, uint32_t left, uint32_t sca
 {
     size_t rows = (size_t)t->tile_height * scale, columns = (size_t)t->tile_width * scale;
     size_t width = (size_t)t->width * scale, height = (size_t)t->height * scale;
-    size_t over_rows = (size_t)overlap_of(t->tile_height) * scale, over_columns = (size_t)overlap_of(t->tile_width) * scale;
+    size_t over_rows = (size_t)overlap_of(t->tile_height) * scale,
+           over_columns = (size_t)overlap_of(t->tile_width) * scale;
     for (size_t y = 0; y < rows; y++)
         for (size_t x = 0; x < columns; x++) {
             float w = edge_weight(y, rows, over_rows) * edge_weight(x, columns, over_columns);

@@ -209,6 +209,10 @@ typedef struct tt_image_marks {
 TT_API tt_status tt_image_write_png(tt_context *context, const char *path, const tt_image *image,
                                     const tt_image_marks *marks);
 
+/* The same into memory: *bytes is a new block of *n_bytes, freed with free(). */
+TT_API tt_status tt_image_encode_png(tt_context *context, const tt_image *image, const tt_image_marks *marks,
+                                     uint8_t **bytes, size_t *n_bytes);
+
 /* Key and text pairs read back from a PNG: text chunks under their own names, XMP properties as "XMP:...". */
 typedef struct tt_text_entry {
     char *key;
@@ -291,7 +295,7 @@ TT_API tt_status tt_generate_params_default(tt_model *model, tt_generate_params 
 typedef enum tt_memory_mode {
     TT_MEMORY_RESIDENT = 0,   /* everything stays on the device once it is there (large text encoders leave) */
     TT_MEMORY_SEQUENTIAL = 1, /* one part at a time: text encoder, VAE encoder, UNet, VAE decoder */
-    TT_MEMORY_STREAMED = 2    /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
+    TT_MEMORY_STREAMED = 2 /* as sequential, and weights that do not fit pass through a ring of buffers at each use */
 } tt_memory_mode;
 
 /* The mode's name in lower case: "resident", "sequential", "streamed"; static storage. */
@@ -305,8 +309,8 @@ typedef struct tt_generate_stats {
     int64_t seed;          /* of the batch: image i has seed + i */
     uint32_t first_call; /* UNet calls that a resumed image had behind it, else 0; n_unet_calls are those of this run */
     double resume_ms;    /* spent on writing the resume file */
-    uint64_t peak_bytes;   /* measured: most memory that the process held, and on devices with memory of their own the
-                              device's peak added */
+    uint64_t peak_bytes; /* measured: most memory that the process held, and on devices with memory of their own the
+                            device's peak added */
     uint64_t forecast_bytes; /* the same as it was forecast before the run, see tt_plan */
     tt_memory_mode memory_mode;
 } tt_generate_stats;
@@ -325,14 +329,14 @@ typedef struct tt_plan_part {
 
 /* What a request will take: known before any weight is read. */
 typedef struct tt_plan {
-    bool fits;           /* tt_generate would run it now */
-    tt_memory_mode mode; /* the first that fits; when none does, streamed at its smallest */
-    tt_phase peak_phase; /* the phase with the most memory */
-    uint64_t peak_bytes; /* of process and device together at that phase: the sum of the next four */
-    uint64_t device_bytes;  /* weights, rings and activations on the device at the peak */
-    uint64_t host_bytes;    /* pictures, latents and embeddings in the process at the peak */
-    uint64_t program_bytes; /* allowance for kernel programs and driver objects that are not loaded yet */
-    uint64_t base_bytes;    /* what the process holds now without device buffers: code, driver, tokenizer */
+    bool fits;                /* tt_generate would run it now */
+    tt_memory_mode mode;      /* the first that fits; when none does, streamed at its smallest */
+    tt_phase peak_phase;      /* the phase with the most memory */
+    uint64_t peak_bytes;      /* of process and device together at that phase: the sum of the next four */
+    uint64_t device_bytes;    /* weights, rings and activations on the device at the peak */
+    uint64_t host_bytes;      /* pictures, latents and embeddings in the process at the peak */
+    uint64_t program_bytes;   /* allowance for kernel programs and driver objects that are not loaded yet */
+    uint64_t base_bytes;      /* what the process holds now without device buffers: code, driver, tokenizer */
     uint64_t phase_bytes[4];  /* in all, by tt_phase TEXT to DECODE; 0 when the phase is not run */
     uint64_t budget_bytes;    /* as asked for, 0: none */
     uint64_t available_bytes; /* what the process can hold: what it holds now and what the system has free */
@@ -354,8 +358,8 @@ TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params,
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
  * tt_image_free. On failure or cancel no image is returned. stats may be NULL. A request that does not fit
- * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights are
- * read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
+ * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights
+ * are read; the sentence names ways to fit. All images of a request are denoised before the first is decoded. */
 TT_API tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images,
                              tt_generate_stats *stats);
 
@@ -388,7 +392,8 @@ TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *pa
 /* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
 TT_API const char *tt_sampler_name(size_t index);
 
-/* ---- quantization: a model made smaller ---------------------------------------------------------------------------- */
+/* ---- quantization: a model made smaller ----------------------------------------------------------------------------
+ */
 
 /* What tt_quantize is doing. */
 typedef enum tt_quantize_phase {
@@ -412,10 +417,10 @@ typedef bool (*tt_quantize_progress_fn)(void *user, const tt_quantize_progress *
 /* One job. Fill with tt_quantize_params_default first. Pointers must stay valid during the call.
  *
  * Types are "f32", "f16", "q8_0", "q6_k", "q5_1", "q5_k", "q5_0", "q4_1", "q4_k", "q4_0", "q3_k", "q2_k", "w8c" (int8
- * with a scale for each output channel) and "w8ca" (and an offset). Where a row of weights has no whole number of blocks
- * the next larger type of smaller blocks is taken, then f16. Norms and biases stay as they are, and so do, unless `pure`
- * is set, the few weights that cost little and matter much: first and last convolutions as f16, time embeddings as
- * q8_0. */
+ * with a scale for each output channel) and "w8ca" (and an offset). Where a row of weights has no whole number of
+ * blocks the next larger type of smaller blocks is taken, then f16. Norms and biases stay as they are, and so do,
+ * unless `pure` is set, the few weights that cost little and matter much: first and last convolutions as f16, time
+ * embeddings as q8_0. */
 typedef struct tt_quantize_params {
     tt_model_params model; /* the input, anything that tt_model_load reads; precision is used for calibration */
     const char *output;    /* the GGUF file to write; never one that is read */
@@ -448,14 +453,14 @@ TT_API void tt_quantize_params_default(tt_quantize_params *params);
 
 enum { TT_QUANTIZE_MAX_TYPES = 16 };
 
-/* What became of the weights of one type. Errors are sums of squares over sums of squares, weighted by activations where
- * those were measured. */
+/* What became of the weights of one type. Errors are sums of squares over sums of squares, weighted by activations
+ * where those were measured. */
 typedef struct tt_quantize_type_report {
     char type[8];
     uint64_t n_tensors, n_values, n_bytes;
     double error; /* as written */
-    double plain; /* what plain rounding would have given over what the fit gave, from a sample of rows; 1: no better, 0:
-                     nothing was sampled */
+    double plain; /* what plain rounding would have given over what the fit gave, from a sample of rows; 1: no better,
+                     0: nothing was sampled */
     double unweighted; /* the same for the fit that does not know the activations */
 } tt_quantize_type_report;
 
@@ -484,9 +489,9 @@ typedef struct tt_quantize_report {
     uint32_t n_types;
     tt_quantize_type_report types[TT_QUANTIZE_MAX_TYPES]; /* largest first */
     double error;                                         /* of all quantized weights */
-    uint64_t n_pruned, n_prunable;                        /* zeros in the written layers that were pruned; their values */
-    double compressed_share; /* pruned: what zlib makes of a sample of the file, of 1; 0: not tried */
-    size_t n_layers;         /* of a budget: most sensitive first */
+    uint64_t n_pruned, n_prunable; /* zeros in the written layers that were pruned; their values */
+    double compressed_share;       /* pruned: what zlib makes of a sample of the file, of 1; 0: not tried */
+    size_t n_layers;               /* of a budget: most sensitive first */
     tt_quantize_layer *layers;
     double predicted_db, measured_db; /* of a budget: PSNR from the table, and of a few small pictures with the weights
                                          as chosen (0 when a table was used) */
@@ -503,6 +508,120 @@ typedef struct tt_quantize_report {
  * unless it is run (prompts, budgets). The file appears whole or not at all. report may be NULL. */
 TT_API tt_status tt_quantize(tt_context *context, const tt_quantize_params *params, tt_quantize_report *report);
 TT_API void tt_quantize_report_free(tt_quantize_report *report);
+/* ---- comparison: what a smaller model costs ---------------------------------------------------------------------- */
+
+/* Where tt_compare is. */
+typedef struct tt_compare_progress {
+    uint32_t model, n_models;
+    uint32_t prompt, n_prompts; /* pictures of this model; prompt == n_prompts: its parts are measured one by one */
+    uint32_t step, n_steps;     /* of the picture, or of the measuring */
+    double fraction;            /* of everything, 0..1 */
+} tt_compare_progress;
+
+/* Return false to cancel: the call ends with TT_ERROR_CANCELLED. */
+typedef bool (*tt_compare_progress_fn)(void *user, const tt_compare_progress *progress);
+
+/* One comparison. Fill with tt_compare_params_default first. Pointers must stay valid during the call. */
+typedef struct tt_compare_params {
+    const tt_model_params *models; /* at least two; the first is the reference that the others are measured against */
+    size_t n_models;
+    const char *const *prompts; /* one picture each, A1111 grammar */
+    size_t n_prompts;
+    const char *negative_prompt;     /* NULL or "": none */
+    uint32_t width, height, n_steps; /* 0: as the reference's own defaults */
+    float cfg_scale;                 /* negative (the default): the reference's own */
+    const char *sampler, *schedule;  /* NULL: the reference's; all models run the same */
+    int64_t seed;                    /* picture i of every model starts from seed + i; default 0 */
+    uint32_t n_passes;               /* moments of the reference's run at which the UNets are compared: 1..16 */
+    uint32_t n_probed;               /* the first prompts, whose runs are probed for UNet and VAE: 1 or more */
+    uint64_t memory_budget_bytes;    /* of painting, as in tt_generate_params; probing keeps everything resident */
+    const char *accuracy; /* NULL, or JSON text {"FILE NAME": {"GROUP": share, ...}, ...} to be shown beside the
+                             figures: shares of prompts painted right, 0..1 (train/evaluate.py --engine) */
+    tt_compare_progress_fn progress;
+    void *progress_user;
+} tt_compare_params;
+
+/* Seed 0, 4 passes, 2 probed prompts, everything else the reference's own. */
+TT_API void tt_compare_params_default(tt_compare_params *params);
+
+/* Over all prompts. Means of dB leave out equal pictures, whose PSNR is infinite (all equal: INFINITY). */
+typedef struct tt_comparison_score {
+    double mean, min;
+} tt_comparison_score;
+
+/* The picture of one prompt and how far it is from the reference's. The reference's own: INFINITY dB, 1, 0. */
+typedef struct tt_comparison_picture {
+    tt_image image;
+    double psnr, ssim;               /* 8-bit RGB: dB; mean structural similarity over windows and channels */
+    double latent_psnr, latent_ssim; /* the latent before decoding, range = largest - smallest of the reference's */
+    double latent_error;             /* rms error / deviation of the reference's */
+} tt_comparison_picture;
+
+/* A text encoder (both, where there are two), UNet or VAE by itself, on the reference's inputs. */
+typedef struct tt_comparison_part {
+    uint64_t bytes, n_parameters; /* stored */
+    double bits_per_weight;
+    double error; /* rms error / deviation of the reference's output; UNet: of all passes together */
+} tt_comparison_part;
+
+/* Share of prompts of a group that were painted right. */
+typedef struct tt_comparison_accuracy {
+    char group[64];
+    double share;
+} tt_comparison_accuracy;
+
+typedef struct tt_comparison_model {
+    tt_model_info info;
+    char *path, *file_name; /* as given; its last part */
+    uint64_t file_bytes;    /* all weight files */
+    double bits_per_weight; /* 8 * stored bytes / parameters of the three parts */
+    tt_comparison_part text, unet, vae;
+    double load_ms;                     /* opening and checking the file */
+    double first_picture_ms;            /* with upload of weights and compiled kernels */
+    double picture_ms;                  /* median of the later pictures (of the first when it is the only one) */
+    double text_ms, pass_ms, decode_ms; /* medians: prompt, one UNet pass after a picture's first, decoding */
+    uint32_t n_unet_calls;              /* of one picture */
+    uint64_t device_peak_bytes;         /* weights and activations on the device while painting */
+    uint64_t peak_bytes;                /* process and device while painting, as in tt_generate_stats; includes what
+                                           the comparison holds (pictures, the reference's states) */
+    tt_memory_mode memory_mode;
+    double vae_psnr;                 /* dB of the decoder alone, in -1..1; INFINITY for the reference */
+    double *pass_errors;             /* [n_passes] error of the UNet's output */
+    double *layer_errors;            /* [n_layers][n_passes]; NAN where the model has no such block */
+    tt_comparison_picture *pictures; /* [n_prompts] */
+    size_t n_equal;                  /* pictures equal to the reference's */
+    tt_comparison_score psnr, ssim, latent_psnr, latent_ssim;
+    double latent_error;                /* mean over the prompts */
+    tt_comparison_accuracy *accuracies; /* as in the JSON given, in its order */
+    size_t n_accuracies;
+} tt_comparison_model;
+
+typedef struct tt_comparison {
+    size_t n_models;
+    tt_comparison_model *models; /* the first is the reference */
+    size_t n_prompts;
+    char **prompts;
+    char *negative_prompt; /* "" when there was none */
+    uint32_t width, height, n_steps;
+    float cfg_scale;
+    int64_t seed;
+    char scheduler[64], schedule[32]; /* as A1111 names them */
+    char device[128];
+    size_t n_passes;
+    double *timesteps; /* [n_passes] */
+    size_t n_probed;
+    size_t n_layers;
+    char **layers; /* residual and transformer blocks of the reference's UNet in running order, diffusers names */
+} tt_comparison;
+
+/* Runs every prompt with the same noise through every model, one model after the other (the memory of one suffices),
+ * and then the parts alone: text encoders on the same tokens, UNets on states of the reference's own runs (batch 1,
+ * with the prompt), so that errors are those of one pass and do not add up, decoders on the reference's latents. Of
+ * blocks with more than 65536 values as many, spread evenly, are compared. All models use the reference's scheduler. A
+ * device must be open and hold no model. Models of other families or latent shapes, or that split the prompts into
+ * other tokens, are refused; blocks that a model lacks are left out. *comparison is freed with tt_comparison_free. */
+TT_API tt_status tt_compare(tt_context *context, const tt_compare_params *params, tt_comparison **comparison);
+TT_API void tt_comparison_free(tt_comparison *comparison);
 
 /* ---- stages: one part of the engine on plain arrays, for integrators and checks ---------------------------------- */
 

@@ -62,21 +62,22 @@ static void test_text(void **state)
 static void test_json(void **state)
 {
     (void)state;
-    json_t *root = plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "euler", "--json"));
+    json_t *root =
+        plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "euler", "--json"));
     assert_string_equal(json_string_value(json_object_get(root, "mode")), "resident");
     assert_true(json_is_true(json_object_get(root, "fits")));
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 5);
-    assert_true(number(root, NULL, "peak_bytes") == number(root, NULL, "device_bytes") + number(root, NULL, "host_bytes") +
-                                                        number(root, NULL, "program_bytes") +
-                                                        number(root, NULL, "base_bytes"));
+    assert_true(number(root, NULL, "peak_bytes") ==
+                number(root, NULL, "device_bytes") + number(root, NULL, "host_bytes") +
+                    number(root, NULL, "program_bytes") + number(root, NULL, "base_bytes"));
     assert_true(number(root, "unet", "weight_bytes") > 0 && number(root, "unet", "flops") > 0);
     assert_true(number(root, "vae_encoder", "n_passes") == 0);
     assert_true(number(root, NULL, "seconds") > 0);
     double flops = number(root, "unet", "flops");
     json_decref(root);
     /* A method of two calls a step, no guidance: half the work a call, twice the calls (less one). */
-    root = plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "heun", "--cfg-scale", "1",
-                         "-b", "2", "--json"));
+    root = plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "heun", "--cfg-scale",
+                         "1", "-b", "2", "--json"));
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 2 * 9);
     assert_true(number(root, "unet", "flops") < 0.51 * flops);
     json_decref(root);
@@ -92,7 +93,8 @@ static void test_start_picture(void **state)
     cli_run run = RUN("-m", SD1, "-p", "x", "-W", "32", "-H", "24", "--steps", "1", "-q", "-o", path);
     assert_fine(&run, "generate");
     cli_run_free(&run);
-    json_t *root = plan_json(RUN("plan", "-m", SD1, "-i", path, "--strength", "0.5", "--steps", "4", "--sampler", "euler", "--json"));
+    json_t *root = plan_json(
+        RUN("plan", "-m", SD1, "-i", path, "--strength", "0.5", "--steps", "4", "--sampler", "euler", "--json"));
     assert_int_equal((int)number(root, NULL, "width"), 32);
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 2);
     assert_true(number(root, "vae_encoder", "n_passes") == 1 && number(root, "vae_encoder", "weight_bytes") > 0);
@@ -127,15 +129,17 @@ static void test_budget(void **state)
 static void test_units(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",      "900",  "MB",     "-1MB",  "0MB",    "900 MB", "900mb", "900M", "1e3MB",
-                                      "1..5MB", "0.1B", "900MBx", "nanMB", "infGB",  "99999999999GB", "0x10MB", "1,5GB",
-                                      "1234567890123456789012345678901234567890B"};
+    static const char *const bad[] = {"",       "900",   "MB",
+                                      "-1MB",   "0MB",   "900 MB",
+                                      "900mb",  "900M",  "1e3MB",
+                                      "1..5MB", "0.1B",  "900MBx",
+                                      "nanMB",  "infGB", "99999999999GB",
+                                      "0x10MB", "1,5GB", "1234567890123456789012345678901234567890B"};
     static const struct {
         const char *text;
         double bytes;
-    } good[] = {{"900MB", 900e6},      {"1.5GiB", 1610612736.0}, {"123456789B", 123456789},
-                {"350000KB", 350e6},   {"2048KiB", 2097152},     {"640MiB", 671088640},
-                {"0.5GB", 500e6}};
+    } good[] = {{"900MB", 900e6},     {"1.5GiB", 1610612736.0}, {"123456789B", 123456789}, {"350000KB", 350e6},
+                {"2048KiB", 2097152}, {"640MiB", 671088640},    {"0.5GB", 500e6}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_refused(RUN("plan", "-m", SD1, "--memory-budget", bad[i]), 2, "a size with its unit");
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

@@ -33,7 +33,7 @@ static void expect_usage(cli_run run, const char *mention)
 static void test_help(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"generate", "devices", "samplers", "inspect", "stage"};
+    static const char *const commands[] = {"generate", "devices", "samplers", "inspect", "stage", "compare"};
     expect_out(RUN("help"), "Exit codes");
     expect_out(RUN("--help"), "Commands");
     expect_out(RUN("-h"), "Commands");

@@ -1,6 +1,7 @@
 /* model-copy.c - see model-copy.h. */
 #include "tests/support/model-copy.h"
 #include "base/file.h"
+#include "model-file/safetensors.h"
 #include "tests/support/config-text.h"
 
 #include <setjmp.h>
@@ -86,4 +87,55 @@ void model_copy_tensors(tt_context *context, const temp_folder *folder, const ch
         fail_msg("%s", tt_context_message(context));
     tt_arrays_free(&arrays);
     tt_arrays_free(&renamed);
+}
+
+/* A new block with the tensor's values, changed. */
+static void *changed_values(const tt_tensor *tensor, float (*change)(float value), bool as_half)
+{
+    size_t n = (size_t)tt_tensor_count(tensor);
+    float *values = malloc(n * sizeof *values + 1);
+    uint16_t *halves = malloc(n * sizeof *halves + 1);
+    assert_non_null(values);
+    assert_non_null(halves);
+    tt_to_float(tensor->dtype, tensor->data, values, n);
+    for (size_t i = 0; i < n && change; i++)
+        values[i] = change(values[i]);
+    tt_to_half(values, halves, n);
+    free(as_half ? (void *)values : (void *)halves);
+    return as_half ? (void *)halves : (void *)values;
+}
+
+static bool is_floating(tt_dtype dtype)
+{
+    return dtype == TT_F64 || dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16;
+}
+
+void model_copy_values(const temp_folder *folder, const char *name, float (*change)(float value), bool as_half)
+{
+    char path[TT_TEMP_PATH];
+    tt_tensor_file *file = NULL;
+    tt_error err = {""};
+    if (tt_tensor_file_open(temp_folder_path(folder, name, path), &file, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    size_t n = tt_tensor_file_count(file);
+    tt_tensor *tensors = calloc(n, sizeof *tensors);
+    void **blocks = calloc(n, sizeof *blocks);
+    assert_non_null(tensors);
+    assert_non_null(blocks);
+    for (size_t i = 0; i < n; i++) {
+        tensors[i] = *tt_tensor_file_at(file, i);
+        if (!is_floating(tensors[i].dtype))
+            continue;
+        blocks[i] = changed_values(&tensors[i], change, as_half);
+        tensors[i].dtype = as_half ? TT_F16 : TT_F32;
+        tensors[i].n_bytes = tt_dtype_bytes(tensors[i].dtype, tt_tensor_count(&tensors[i]));
+        tensors[i].data = blocks[i];
+    }
+    if (tt_safetensors_write(path, tensors, n, NULL, 0, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < n; i++)
+        free(blocks[i]);
+    free(blocks);
+    free(tensors);
+    tt_tensor_file_close(file);
 }

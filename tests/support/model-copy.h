@@ -17,6 +17,10 @@ void model_copy_change(const temp_folder *folder, const char *name, const char *
 /* Leaves a component out of model_index.json. */
 void model_copy_forget(const temp_folder *folder, const char *component);
 
+/* Rewrites a safetensors file of the copy: every floating value becomes change(value) (NULL: itself), stored as F32 or,
+ * with as_half, as F16. */
+void model_copy_values(const temp_folder *folder, const char *name, float (*change)(float value), bool as_half);
+
 /* Writes a new name into `to`; false drops the tensor. */
 typedef bool (*model_copy_rename)(const char *from, char *to, size_t n_bytes);
 

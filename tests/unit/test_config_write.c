@@ -62,8 +62,7 @@ static void test_unet(void **state)
 {
     (void)state;
     static const char *const names[] = {"sd1", "sd2", "sdxl", "lcm", "inpaint", "bks"};
-    static const char *const changes[] = {"{}",
-                                          "{\"norm_eps\":1e-6,\"freq_shift\":0.1,\"flip_sin_to_cos\":false}",
+    static const char *const changes[] = {"{}", "{\"norm_eps\":1e-6,\"freq_shift\":0.1,\"flip_sin_to_cos\":false}",
                                           "{\"norm_eps\":3.3333333e-5,\"layers_per_block\":2,\"out_channels\":8}"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (size_t j = 0; j < sizeof changes / sizeof *changes; j++) {
@@ -260,7 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unet),     cmocka_unit_test(test_full_size), cmocka_unit_test(test_vae),
-        cmocka_unit_test(test_half_vae), cmocka_unit_test(test_clip),    cmocka_unit_test(test_scheduler),
+        cmocka_unit_test(test_half_vae), cmocka_unit_test(test_clip),      cmocka_unit_test(test_scheduler),
         cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,7 +309,8 @@ static void test_batches(void **state)
     check_batch(SDXL, false);
 }
 
-/* A second request on a loaded model: what is there is counted once, and a budget that only fits without it frees it. */
+/* A second request on a loaded model: what is there is counted once, and a budget that only fits without it frees it.
+ */
 static void test_again(void **state)
 {
     (void)state;
@@ -393,8 +394,8 @@ static void test_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),    cmocka_unit_test(test_seconds), cmocka_unit_test(test_falling_budget),
-        cmocka_unit_test(test_refusal), cmocka_unit_test(test_modes),   cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_sums),    cmocka_unit_test(test_seconds),     cmocka_unit_test(test_falling_budget),
+        cmocka_unit_test(test_refusal), cmocka_unit_test(test_modes),       cmocka_unit_test(test_batches),
         cmocka_unit_test(test_again),   cmocka_unit_test(test_stage_after), cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

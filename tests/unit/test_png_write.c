@@ -256,11 +256,35 @@ static void test_files(void **state)
     tt_image_free(&image);
 }
 
+/* The public call gives the same bytes as the room's, and refuses what it refuses. */
+static void test_public_call(void **state)
+{
+    (void)state;
+    tt_context *context = tt_context_create();
+    tt_image image = make_image(7, 5, 3);
+    const tt_image_marks marks = {.software = "tintype"};
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    tt_text png = {0};
+    assert_int_equal(tt_png_encode(&image, &marks, &png, NULL), TT_OK);
+    assert_int_equal(tt_image_encode_png(context, &image, &marks, &bytes, &n_bytes), TT_OK);
+    assert_int_equal(n_bytes, png.n_bytes);
+    assert_memory_equal(bytes, png.bytes, n_bytes);
+    free(bytes);
+    image.n_channels = 2;
+    assert_int_equal(tt_image_encode_png(context, &image, &marks, &bytes, &n_bytes), TT_ERROR_ARGUMENT);
+    assert_non_null(strstr(tt_context_message(context), "2 channels"));
+    tt_text_free(&png);
+    free(image.pixels);
+    tt_context_destroy(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels_come_back), cmocka_unit_test(test_parameters), cmocka_unit_test(test_ai_marks),
         cmocka_unit_test(test_single_marks),     cmocka_unit_test(test_refusals),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_public_call),
     };
     return cmocka_run_group_tests_name("png_write", tests, NULL, NULL);
 }

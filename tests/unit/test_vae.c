@@ -348,8 +348,9 @@ static void test_request(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiles), cmocka_unit_test(test_small_tiles), cmocka_unit_test(test_tiling), cmocka_unit_test(test_stop_between_tiles),
-                                       cmocka_unit_test(test_batch), cmocka_unit_test(test_refusals),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiles),  cmocka_unit_test(test_small_tiles),
+                                       cmocka_unit_test(test_tiling), cmocka_unit_test(test_stop_between_tiles),
+                                       cmocka_unit_test(test_batch),  cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_request)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

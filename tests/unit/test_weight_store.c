@@ -330,14 +330,13 @@ static void test_layer_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fill_gives_pages_back),
         cmocka_unit_test(test_sharing),
         cmocka_unit_test(test_two_graphs),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_odd_requests),
-        cmocka_unit_test(test_fill_gives_pages_back),
         cmocka_unit_test(test_layer_names),
-        cmocka_unit_test(test_sharing),      cmocka_unit_test(test_two_graphs),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_odd_requests), cmocka_unit_test(test_layer_names), cmocka_unit_test(test_plan_lists),
+        cmocka_unit_test(test_plan_lists),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

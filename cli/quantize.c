@@ -135,17 +135,22 @@ static void print_report(const char *output, const tt_quantize_report *r)
                  (r->structure_ms + r->calibrate_ms + r->measure_ms + r->write_ms) * 1e-3);
 }
 
+static void print_structure_json(const tt_quantize_report *r)
+{
+    if (r->unet_values_in > 0)
+        (void)printf("\"unet_parameters_in\": %llu, \"unet_parameters_out\": %llu, \"unet_flops_in\": %.9g, "
+                     "\"unet_flops_out\": %.9g, \"structure_change\": %.9g, ",
+                     (unsigned long long)r->unet_values_in, (unsigned long long)r->unet_values_out, r->unet_flops_in,
+                     r->unet_flops_out, isfinite(r->structure_change) ? r->structure_change : 1e30);
+}
+
 static void print_json(const tt_quantize_report *r)
 {
     (void)printf(
         "{\"bytes_in\": %llu, \"bytes_out\": %llu, \"error\": %.9g, \"n_pruned\": %llu, \"n_prunable\": %llu, ",
         (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out, r->error, (unsigned long long)r->n_pruned,
         (unsigned long long)r->n_prunable);
-    if (r->unet_values_in > 0)
-        (void)printf("\"unet_parameters_in\": %llu, \"unet_parameters_out\": %llu, \"unet_flops_in\": %.9g, "
-                     "\"unet_flops_out\": %.9g, \"structure_change\": %.9g, ",
-                     (unsigned long long)r->unet_values_in, (unsigned long long)r->unet_values_out, r->unet_flops_in,
-                     r->unet_flops_out, isfinite(r->structure_change) ? r->structure_change : 1e30);
+    print_structure_json(r);
     (void)printf("\"compressed_share\": %.4g, \"predicted_db\": %.4g, \"measured_db\": %.4g, ", r->compressed_share,
                  r->predicted_db, r->measured_db);
     (void)printf("\"calibrate_ms\": %.0f, \"measure_ms\": %.0f, \"write_ms\": %.0f, \"types\": [", r->calibrate_ms,

@@ -66,18 +66,18 @@ static output_row row_at(const packing *pack, uint32_t panel, uint32_t lane)
 }
 
 /* Decodes n stored elements from index `first` on; blocks are opened whole. */
-static void read_elements(const tt_matrix_part *part, size_t first, size_t n, float *values)
+static void read_elements(tt_dtype dtype, const void *stored, size_t first, size_t n, float *values)
 {
     float decoded[MAX_BLOCK];
-    size_t size = tt_dtype_block(part->dtype), n_bytes = tt_dtype_block_bytes(part->dtype);
-    const uint8_t *bytes = part->values;
+    size_t size = tt_dtype_block(dtype), n_bytes = tt_dtype_block_bytes(dtype);
+    const uint8_t *bytes = stored;
     if (size == 1) {
-        tt_to_float(part->dtype, bytes + first * n_bytes, values, n);
+        tt_to_float(dtype, bytes + first * n_bytes, values, n);
         return;
     }
     for (size_t i = 0; i < n;) {
         size_t within = (first + i) % size, count = size - within < n - i ? size - within : n - i;
-        tt_to_float(part->dtype, bytes + (first + i) / size * n_bytes, decoded, size);
+        tt_to_float(dtype, bytes + (first + i) / size * n_bytes, decoded, size);
         memcpy(values + i, decoded + within, count * sizeof(float));
         i += count;
     }
@@ -97,9 +97,10 @@ static void read_floats(const packing *pack, output_row from, size_t first_colum
 {
     const tt_matrix_part *part = from.part;
     if (!part->transposed)
-        read_elements(part, (size_t)from.row * tt_matrix_columns(pack->matrix) + first_column, n, values);
+        read_elements(part->dtype, part->values, (size_t)from.row * tt_matrix_columns(pack->matrix) + first_column, n,
+                      values);
     for (size_t i = 0; i < n && part->transposed; i++)
-        read_elements(part, (first_column + i) * part->n_out + from.row, 1, &values[i]);
+        read_elements(part->dtype, part->values, (first_column + i) * part->n_out + from.row, 1, &values[i]);
     if (part->dtype != TT_I8)
         return;
     float scale = channel_number(part->scale, from.row), offset = channel_number(part->offset, from.row);
@@ -227,16 +228,20 @@ static void pack_bias(const packing *pack, float *bias)
     for (uint32_t i = 0; i < pack->n_panels * PANEL; i++) {
         output_row from = row_at(pack, i / PANEL, i % PANEL);
         bias[i] = 0.0f;
-        if (from.part == NULL || from.part->bias == NULL)
-            continue;
-        const uint8_t *bytes = from.part->bias;
-        tt_to_float(from.part->bias_dtype, bytes + from.row * tt_dtype_size(from.part->bias_dtype), &bias[i], 1);
+        if (from.part != NULL && from.part->bias != NULL)
+            read_elements(from.part->bias_dtype, from.part->bias, from.row, 1, &bias[i]);
     }
 }
 
 static bool is_float_type(tt_dtype dtype)
 {
     return dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16 || dtype == TT_F64;
+}
+
+/* Vectors may be in whole blocks: some converters leave nothing out. */
+static bool is_vector_type(tt_dtype dtype, uint32_t n)
+{
+    return is_float_type(dtype) || (tt_dtype_is_block(dtype) && n % tt_dtype_block(dtype) == 0);
 }
 
 static tt_status check_part(const tt_matrix_part *part, uint32_t n_taps, tt_error *err)
@@ -251,9 +256,9 @@ static tt_status check_part(const tt_matrix_part *part, uint32_t n_taps, tt_erro
             "Weights are stored as %s, expected F32, F16, BF16, F64, a block type or I8 with scales: convert "
             "the model.",
             tt_dtype_name(part->dtype));
-    if (part->bias != NULL && !is_float_type(part->bias_dtype))
+    if (part->bias != NULL && !is_vector_type(part->bias_dtype, part->n_out))
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
-                       "A bias is stored as %s, expected F32, F16, BF16 or F64: convert the model.",
+                       "A bias is stored as %s, expected F32, F16, BF16, F64 or whole blocks: convert the model.",
                        tt_dtype_name(part->bias_dtype));
     if (part->transposed && n_taps != 1)
         return tt_fail(err, TT_ERROR_INTERNAL, "A transposed weight matrix cannot have taps.");
@@ -404,7 +409,7 @@ tt_status tt_vector_create(const tt_kernels *kernels, tt_dtype dtype, const void
                            tt_error *err)
 {
     *vector = (tt_vector){.n = n};
-    if (n == 0 || n > UINT32_MAX - PANEL || values == NULL || !is_float_type(dtype))
+    if (n == 0 || n > UINT32_MAX - PANEL || values == NULL || !is_vector_type(dtype, n))
         return tt_fail(err, TT_ERROR_INTERNAL, "A vector of %u values of type %s cannot be stored.", n,
                        tt_dtype_name(dtype));
     size_t n_padded = tt_round_up(n, PANEL);

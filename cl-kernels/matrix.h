@@ -22,7 +22,7 @@ typedef struct tt_matrix_part {
     bool transposed;
     uint32_t n_out;
     tt_dtype bias_dtype;
-    const void *bias; /* [n_out], NULL: zeros */
+    const void *bias; /* [n_out], NULL: zeros; a floating type or whole blocks */
 } tt_matrix_part;
 
 typedef struct tt_matrix {
@@ -67,7 +67,8 @@ uint32_t tt_matrix_columns(const tt_matrix *matrix);
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
                                 tt_matrix *matrix, tt_error *err);
 
-/* A float vector on the device, zero-padded to a multiple of 32 (norm scale and shift). */
+/* A float vector on the device, zero-padded to a multiple of 32 (norm scale and shift); stored as a floating type or in
+ * whole blocks. */
 typedef struct tt_vector {
     tt_buffer values;
     uint32_t n;

@@ -107,7 +107,7 @@ static void summary_row(const page *p, size_t i)
         cell_db(out, m->psnr.min);
         (void)fprintf(out, "<td>%.4f</td><td>%.4f</td>", m->ssim.mean, m->ssim.min);
     }
-    (void)fprintf(out, "<td>%.1f</td><td>%.2f</td>", (double)m->peak_bytes * 1e-6, m->picture_ms * 1e-3);
+    (void)fprintf(out, "<td>%.1f</td><td>%.2f</td>", (double)m->device_peak_bytes * 1e-6, m->picture_ms * 1e-3);
     if (cli_compare_group(p->c, 0) != NULL)
         cell_share(out, cli_compare_share(m, cli_compare_group(p->c, 0)));
     (void)fprintf(out, "<td class=\"words\">%s</td></tr>\n", i == 0 ? "" : in_words(m->psnr.mean));
@@ -120,7 +120,7 @@ static void write_summary(const page *p)
     (void)fputs("<div class=\"scroll\"><table>\n<tr><th>model</th><th>weights</th><th>file<br><small>MB</small></th>"
                 "<th>of the<br>reference</th><th>bits per<br>weight</th><th>PSNR<br><small>dB, mean</small></th>"
                 "<th><small>worst</small></th><th>SSIM<br><small>mean</small></th><th><small>worst</small></th>"
-                "<th>memory<br><small>MB, peak</small></th><th>a picture<br><small>s</small></th>",
+                "<th>device peak<br><small>MB</small></th><th>a picture<br><small>s</small></th>",
                 out);
     if (group != NULL) {
         (void)fputs("<th>right<br><small>", out);
@@ -189,8 +189,8 @@ static void write_times(const page *p)
                 "file<br><small>s</small></th>"
                 "<th>first picture<br><small>s</small></th><th>later picture<br><small>s</small></th>"
                 "<th>prompt<br><small>s</small></th><th>UNet pass<br><small>s</small></th>"
-                "<th>passes of<br>a picture</th><th>decoding<br><small>s</small></th><th>peak on the "
-                "device<br><small>MB</small></th></tr>\n",
+                "<th>passes of<br>a picture</th><th>decoding<br><small>s</small></th><th>process and "
+                "device<br><small>MB, peak</small></th></tr>\n",
                 out);
     for (size_t i = 0; i < p->c->n_models; i++) {
         const tt_comparison_model *m = &p->c->models[i];
@@ -199,7 +199,7 @@ static void write_times(const page *p)
         (void)fprintf(out, "<td>%.3f</td><td>%.2f</td><td>%.2f</td><td>%.3f</td><td>%.3f</td><td>%u</td><td>%.3f</td>",
                       m->load_ms * 1e-3, m->first_picture_ms * 1e-3, m->picture_ms * 1e-3, m->text_ms * 1e-3,
                       m->pass_ms * 1e-3, m->n_unet_calls, m->decode_ms * 1e-3);
-        (void)fprintf(out, "<td>%.1f</td></tr>\n", (double)m->device_peak_bytes * 1e-6);
+        (void)fprintf(out, "<td>%.1f</td></tr>\n", (double)m->peak_bytes * 1e-6);
     }
     (void)fputs("</table></div>\n", out);
 }
@@ -389,8 +389,10 @@ static void write_method(const page *p)
         "by their parameters. The file is larger by its header and tokenizer.</dd>\n"
         "<dt>Weights</dt><dd>The type that most of the UNet's weights are stored as.</dd>\n"
         "<dt>Time and memory</dt><dd>Medians of the pictures after the first, which also uploads weights and builds "
-        "kernels; UNet passes without each picture's first. Memory: most that the process and the device held while "
-        "painting, with the pictures that this comparison keeps.</dd>\n</dl>\n",
+        "kernels; UNet passes without each picture's first. Device peak: weights and activations held on the device "
+        "while painting. Process and device: with the program's own memory, what this comparison keeps, and what "
+        "drivers "
+        "keep of the models before; a run of `tintype generate` alone tells its own.</dd>\n</dl>\n",
         c->n_passes, c->n_probed, c->n_probed);
     (void)fputs("<div class=\"scroll\"><table><tr><th>model</th><th>parameters<br><small>million</small></th>"
                 "<th>activations</th><th style=\"text-align:left\">path</th></tr>\n",

@@ -104,7 +104,7 @@ static void print_sizes(FILE *out, const tt_comparison *c)
         const tt_comparison_model *m = &c->models[i];
         print_name(out, m->file_name);
         (void)fprintf(out, "%6.6s%9.2f%7.2f%9.1f%9.3f%9.3f%9.3f%11.2f\n", m->info.weights, (double)m->file_bytes * 1e-6,
-                      m->bits_per_weight, (double)m->peak_bytes * 1e-6, m->text_ms * 1e-3, m->pass_ms * 1e-3,
+                      m->bits_per_weight, (double)m->device_peak_bytes * 1e-6, m->text_ms * 1e-3, m->pass_ms * 1e-3,
                       m->decode_ms * 1e-3, m->picture_ms * 1e-3);
     }
 }

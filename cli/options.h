@@ -42,8 +42,9 @@ typedef struct cli_options {
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
     uint64_t memory_budget; /* bytes */
-    uint32_t rng;           /* a tt_rng */
-    uint32_t precision;     /* a tt_precision */
+    const char *memory_mode;
+    uint32_t rng;       /* a tt_rng */
+    uint32_t precision; /* a tt_precision */
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
     const char *weight_type, *rules, *budget, *table;
     double prune;

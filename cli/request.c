@@ -65,6 +65,7 @@ static void take_numbers(const cli_options *o, tt_generate_params *p)
     p->clip_skip = o->clip_skip;
     p->rng = (tt_rng)o->rng;
     p->memory_budget_bytes = o->memory_budget;
+    p->memory_mode = o->memory_mode;
 }
 
 static cli_exit take_pictures(const cli_options *o, cli_session *session, cli_request *r)

@@ -238,10 +238,10 @@ static tt_status fail_shape(const found_tensor *found, uint32_t n_dims, const ui
         stored);
 }
 
-static tt_status fail_type(const found_tensor *found, tt_error *err)
+static tt_status fail_type(const found_tensor *found, uint32_t n_dims, tt_error *err)
 {
     const char *path = tt_tensor_file_path(found->file);
-    if (found->stored->dtype == TT_I8)
+    if (found->stored->dtype == TT_I8 && n_dims > 1)
         return tt_fail(
             err, TT_ERROR_FORMAT,
             "%s: tensor \"%s\": expected the tensor \"%s_scale\" beside these weights of I8, found none; the "
@@ -290,7 +290,7 @@ static tt_status take_view(tt_weights *weights, const found_tensor *found, tt_we
         if (!find_companion(found, view, "_offset", &offset, &view->offset))
             return fail_companion(found, view, offset, err);
         if (scale == NULL)
-            return fail_type(found, err);
+            return fail_type(found, view->tensor.n_dims, err);
     }
     (void)mark_used(weights, found, scale);
     (void)mark_used(weights, found, offset);
@@ -310,8 +310,9 @@ tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_
     if (found.stored == NULL)
         return fail_missing(weights, &found, err);
     tt_dtype dtype = found.stored->dtype;
-    if (!tt_is_floating(dtype) && !tt_dtype_is_block(dtype) && dtype != TT_I8)
-        return fail_type(&found, err);
+    bool may_be_w8c = dtype == TT_I8 && n_dims > 1;
+    if (!tt_is_floating(dtype) && !tt_dtype_is_block(dtype) && !may_be_w8c)
+        return fail_type(&found, n_dims, err);
     if (n_dims > TT_MAX_DIMS || !view_of(&found, &view) || !shape_agrees(&view.tensor, n_dims, dims))
         return fail_shape(&found, n_dims, dims, err);
     view.tensor.n_dims = n_dims;

@@ -194,12 +194,19 @@ tt_status tt_memory_smallest(tt_model *model, tt_forecasts *forecasts, const tt_
     return status == TT_OK ? count(&s, choice, phases, err) : status;
 }
 
-/* The streamed mode: limits, and where the VAE does not fit with all its weights, smaller tiles beside its ring. */
+/* The streamed mode: limits, and where the VAE does not fit with all its weights, smaller tiles beside its ring. Asked
+ * for without a budget, as little as possible stays. */
 static tt_status choose_streamed(const tt_search *s, tt_memory_choice *choice, tt_memory_phases *phases, bool *fits,
                                  tt_error *err)
 {
+    tt_status status = TT_OK;
     choice->mode = TT_MEMORY_STREAMED;
-    tt_status status = choose_limits(s, choice, err);
+    if (s->request->has_mode && s->room->budget == 0) {
+        for (int part = 0; part < TT_N_PARTS; part++)
+            if (tt_memory_part_runs(s->model, s->request, (tt_part)part))
+                choice->limits[part] = 0;
+    } else
+        status = choose_limits(s, choice, err);
     if (status == TT_OK)
         status = count(s, choice, phases, err);
     *fits = status == TT_OK && tt_memory_fits(s->room, phases);
@@ -207,6 +214,32 @@ static tt_status choose_streamed(const tt_search *s, tt_memory_choice *choice, t
         return status;
     status = tt_memory_smallest(s->model, s->forecasts, s->request, s->room, choice, phases, err);
     *fits = status == TT_OK && tt_memory_fits(s->room, phases);
+    return status;
+}
+
+/* One mode with the tiles as they are. */
+static tt_status try_mode(const tt_search *s, tt_memory_mode mode, tt_memory_choice *choice, tt_memory_phases *phases,
+                          bool *fits, tt_error *err)
+{
+    choice->mode = mode;
+    if (mode == TT_MEMORY_STREAMED)
+        return choose_streamed(s, choice, phases, fits, err);
+    tt_status status = count(s, choice, phases, err);
+    *fits = status == TT_OK && tt_memory_fits(s->room, phases);
+    return status;
+}
+
+/* Everything stays because the caller wants it so: the decoder works in the largest tiles that fit beside. */
+static tt_status force_resident(const tt_search *s, tt_memory_choice *choice, tt_memory_phases *phases, bool *fits,
+                                tt_error *err)
+{
+    tt_status status = TT_OK;
+    for (int i = 0; i < N_TILES && status == TT_OK && !*fits; i++) {
+        if (!is_candidate(s, i))
+            continue;
+        choice->decoder_tile = tile_at(i);
+        status = try_mode(s, TT_MEMORY_RESIDENT, choice, phases, fits, err);
+    }
     return status;
 }
 
@@ -222,10 +255,10 @@ tt_status tt_memory_choose(tt_model *model, tt_forecasts *forecasts, const tt_me
     tt_status status = choose_tile(&s, TT_PART_ENCODER, choice, err);
     if (status == TT_OK)
         status = choose_tile(&s, TT_PART_DECODER, choice, err);
-    for (int mode = TT_MEMORY_RESIDENT; mode <= TT_MEMORY_SEQUENTIAL && status == TT_OK && !*fits; mode++) {
-        choice->mode = (tt_memory_mode)mode;
-        status = count(&s, choice, phases, err);
-        *fits = status == TT_OK && tt_memory_fits(room, phases);
-    }
-    return status == TT_OK && !*fits ? choose_streamed(&s, choice, phases, fits, err) : status;
+    for (int mode = TT_MEMORY_RESIDENT; mode <= TT_MEMORY_STREAMED && status == TT_OK && !*fits; mode++)
+        if (!request->has_mode || request->mode == (tt_memory_mode)mode)
+            status = try_mode(&s, (tt_memory_mode)mode, choice, phases, fits, err);
+    if (status == TT_OK && !*fits && request->has_mode && request->mode == TT_MEMORY_RESIDENT)
+        status = force_resident(&s, choice, phases, fits, err);
+    return status;
 }

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { MAX_WAYS = 3, MAX_FOUND = 6 };
+enum { MAX_WAYS = 3, MAX_FOUND = 8 };
 
 /* Megabytes, rounded up so that a budget of that many is enough. */
 static unsigned long long megabytes(uint64_t n_bytes)
@@ -109,11 +109,25 @@ static tt_status without_guidance(tt_ways *w, tt_error *err)
     return status;
 }
 
+/* The mode that was asked for is not the only one. */
+static tt_status any_mode(tt_ways *w, tt_error *err)
+{
+    tt_way way = {.text = "another memory mode"};
+    if (!w->plan->request.has_mode || w->plan->request.mode == TT_MEMORY_STREAMED)
+        return TT_OK;
+    tt_status status = weigh(w, NULL, &w->plan->request, &way, err);
+    if (status == TT_OK && way.n_bytes < w->found[0].n_bytes)
+        w->found[w->n_found++] = way;
+    return status;
+}
+
 static tt_status find_ways(tt_ways *w, tt_error *err)
 {
     const tt_vae_config *vae = &w->model->vae_config;
     more_room(w);
-    tt_status status = smaller_picture(w, err);
+    tt_status status = any_mode(w, err);
+    if (status == TT_OK)
+        status = smaller_picture(w, err);
     if (status == TT_OK)
         status = other_model(w, false, "a q4_0 model (tintype quantize)", err);
     if (status == TT_OK && vae->kind == TT_VAE_KL && vae->factor == 8 && vae->latent_channels == 4)

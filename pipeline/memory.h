@@ -23,7 +23,9 @@ typedef struct tt_memory_request {
     uint32_t n_images, n_calls;
     uint32_t n_chunks, n_texts; /* chunks of 77 tokens of each text; texts: 2 with guidance */
     bool has_image, has_mask;
-    bool preview;            /* previews are asked for and not fitted yet */
+    bool preview;  /* previews are asked for and not fitted yet */
+    bool has_mode; /* the caller wants `mode` and no other */
+    tt_memory_mode mode;
     tt_vae_tile forced_tile; /* the caller wants tiles of at most this size; zeros: no */
 } tt_memory_request;
 

@@ -124,7 +124,7 @@ tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool w
     tt_status status = tt_request_check(model, params, err);
     if (status == TT_OK)
         status = tt_memory_plan_make(model, params, &memory, err);
-    if (status == TT_OK && with_seconds)
+    if (status == TT_OK && with_seconds && memory.fits)
         status = tt_rates_need(model, &rates, err);
     if (status != TT_OK)
         return status;

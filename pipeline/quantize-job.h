@@ -37,7 +37,7 @@ typedef struct tt_quantize_job {
     tt_importance *importance; /* NULL: not calibrated */
     tt_job_tensor *tensors;
     size_t n_tensors, capacity, n_groups;
-    char source_hash[65]; /* SHA-256 of the file, or of the hashes of a folder's files */
+    char source_hash[65];      /* SHA-256 of the file, or of the hashes of a folder's files */
     uint64_t n_bytes_left_out; /* by structural pruning: read of the input, but not listed */
     double phase_started_ms;
 } tt_quantize_job;

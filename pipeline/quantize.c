@@ -110,12 +110,12 @@ static tt_status run(tt_quantize_job *job, tt_job_metadata *metadata, tt_error *
 {
     const tt_quantize_params *p = job->params;
     tt_quantize_report *r = job->report;
-    double started = tt_job_now_ms();
     tt_status status = prepare(job, err);
     if (status == TT_OK)
         status = tt_job_hash_source(job, err);
     if (status == TT_OK)
         status = tt_job_make_metadata(job, metadata, err);
+    double started = tt_job_now_ms();
     if (status == TT_OK && p->prompts)
         status = tt_job_calibrate(job, err);
     r->calibrate_ms = p->prompts ? tt_job_now_ms() - started : 0.0;

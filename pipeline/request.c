@@ -96,6 +96,22 @@ static tt_status count_calls(const tt_model *model, const tt_generate_params *p,
     return status;
 }
 
+/* The mode that the caller wants, if any. */
+static tt_status take_mode(const tt_generate_params *p, tt_memory_request *request, tt_error *err)
+{
+    if (!p->memory_mode || strcmp(p->memory_mode, "auto") == 0)
+        return TT_OK;
+    request->has_mode = true;
+    for (int mode = TT_MEMORY_RESIDENT; mode <= TT_MEMORY_STREAMED; mode++)
+        if (strcmp(p->memory_mode, tt_memory_mode_name((tt_memory_mode)mode)) == 0) {
+            request->mode = (tt_memory_mode)mode;
+            return TT_OK;
+        }
+    return tt_fail(err, TT_ERROR_ARGUMENT,
+                   "there is no memory mode \"%s\"; the modes are auto, resident, sequential and streamed",
+                   p->memory_mode);
+}
+
 tt_status tt_request_sizes(tt_model *model, const tt_generate_params *p, tt_memory_request *request, tt_error *err)
 {
     tt_condition_request condition = tt_request_condition(model, p);
@@ -110,7 +126,9 @@ tt_status tt_request_sizes(tt_model *model, const tt_generate_params *p, tt_memo
                                    .preview = p->preview && !model->preview_projection};
     if (model->vae_tiling)
         request->forced_tile = usual;
-    tt_status status = count_calls(model, p, &request->n_calls, err);
+    tt_status status = take_mode(p, request, err);
+    if (status == TT_OK)
+        status = count_calls(model, p, &request->n_calls, err);
     if (status == TT_OK && p->prompt)
         status = tt_condition_chunks(model, &condition, &request->n_chunks, err);
     return status;

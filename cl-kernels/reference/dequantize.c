@@ -9,7 +9,7 @@ static uint32_t plane_bits(const uint8_t *plane, uint32_t bits, uint32_t column,
     uint32_t n_bytes = bits * 4;
     const uint8_t *bytes = plane + (size_t)column * n_bytes;
     if (bits == 1)
-        return bytes[output / 8] >> (output % 8) & 1u;
+        return (uint32_t)bytes[output / 8] >> (output % 8) & 1u;
     return (uint32_t)bytes[output % n_bytes] >> (output / n_bytes * bits) & ((1u << bits) - 1);
 }
 

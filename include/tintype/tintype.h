@@ -285,6 +285,7 @@ typedef struct tt_generate_params {
                                    call uses seed + first_image + i */
     const char *resume_path;    /* NULL, or the file that keeps the state of the run: see tt_resume_read */
     uint64_t memory_budget_bytes; /* what process and device together may hold; 0: what the system has free now */
+    const char *memory_mode;      /* NULL or "auto": the first that fits; else "resident", "sequential", "streamed" */
     tt_progress_fn progress;
     void *progress_user;
 } tt_generate_params;
@@ -353,7 +354,8 @@ typedef struct tt_plan {
 /* Plans a request without running it: the device must be open, weights are not touched. params->prompt may be NULL (one
  * chunk of 77 tokens is counted). with_seconds measures the device's rates on a few kernels when that was not done
  * before: a second or so, longer when kernels are not compiled yet. When the request does not fit, the call fails with
- * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same. */
+ * TT_ERROR_MEMORY and the sentence that tt_generate would give, and *plan is filled in all the same (without seconds).
+ */
 TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan);
 
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
@@ -433,18 +435,18 @@ typedef struct tt_quantize_params {
                               activations that each weight meets; needs an open device */
     float prune;           /* 0..1: this share of each layer's weights, the smallest, becomes 0. The file compresses
                               better; it gets no faster. Types that cannot hold 0 exactly are replaced by others. */
-    const char *prune_structured; /* NULL, a share as "0.25", or names as "mid_block.resnets.1,up_blocks.1.attentions.0":
-                              residual blocks, transformer blocks and attention heads of the UNet that are left out, so
-                              that it is smaller and faster. Of a share those that change its output least are found
-                              by measuring, and the ranking is written to the output's name with ".pruning.json". A
-                              named attention layer takes the number of heads to keep, "...attn1:4". Needs an open
-                              device and a whole model */
-    uint64_t size_budget;  /* > 0: types are chosen for each layer so that the file is at most this long ... */
-    double fidelity_db;    /* > 0: ... or so that pictures are expected to have this PSNR to the input's; both need an
-                              open device, or a table */
-    const char *table;     /* NULL, or a file that keeps the measured sensitivity of all layers: read when it is there,
-                              else written. NULL with a budget: written to the output's name with ".sensitivity.json" */
-    uint32_t n_threads;    /* 0: all processors */
+    const char *prune_structured; /* NULL, a share as "0.25", or names as
+                              "mid_block.resnets.1,up_blocks.1.attentions.0": residual blocks, transformer blocks and
+                              attention heads of the UNet that are left out, so that it is smaller and faster. Of a
+                              share those that change its output least are found by measuring, and the ranking is
+                              written to the output's name with ".pruning.json". A named attention layer takes the
+                              number of heads to keep, "...attn1:4". Needs an open device and a whole model */
+    uint64_t size_budget;         /* > 0: types are chosen for each layer so that the file is at most this long ... */
+    double fidelity_db; /* > 0: ... or so that pictures are expected to have this PSNR to the input's; both need an
+                           open device, or a table */
+    const char *table;  /* NULL, or a file that keeps the measured sensitivity of all layers: read when it is there,
+                           else written. NULL with a budget: written to the output's name with ".sensitivity.json" */
+    uint32_t n_threads; /* 0: all processors */
     tt_quantize_progress_fn progress; /* may be NULL */
     void *progress_user;
 } tt_quantize_params;
@@ -478,9 +480,10 @@ typedef struct tt_quantize_unit {
     char name[256];
     double change; /* of the UNet's output without this part alone: squared, relative; INFINITY where it broke */
     uint64_t n_values;
-    double flops;                   /* that it takes of a pass */
-    bool is_removed;                /* alone or with what it is in */
-    uint32_t n_heads, n_heads_kept; /* attention layers: change, n_values and flops are those of a quarter of its heads */
+    double flops;    /* that it takes of a pass */
+    bool is_removed; /* alone or with what it is in */
+    uint32_t n_heads,
+        n_heads_kept; /* attention layers: change, n_values and flops are those of a quarter of its heads */
 } tt_quantize_unit;
 
 /* What was done. Free with tt_quantize_report_free. */
@@ -495,7 +498,7 @@ typedef struct tt_quantize_report {
     tt_quantize_layer *layers;
     double predicted_db, measured_db; /* of a budget: PSNR from the table, and of a few small pictures with the weights
                                          as chosen (0 when a table was used) */
-    size_t n_units; /* of prune_structured with a share: what costs least for what it saves first */
+    size_t n_units;                   /* of prune_structured with a share: what costs least for what it saves first */
     tt_quantize_unit *units;
     uint64_t unet_values_in, unet_values_out; /* of prune_structured: parameters of the UNet ... */
     double unet_flops_in, unet_flops_out;     /* ... work of a pass over one picture ... */

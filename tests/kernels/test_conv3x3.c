@@ -48,7 +48,8 @@ static const conv_case cases[] = {
 
 /* Quantized weights in all modes; types of blocks of 256 leave out the rows that are not whole blocks. */
 static const conv_case quantized_cases[] = {
-    {"same, residual and bias", 2, 3, 5, 3, 5, 256, 34, TT_CONV_SAME, 1, 1, true, true, TT_ACT_SILU, false},
+    {"two pixels", 1, 1, 2, 1, 2, 256, 5, TT_CONV_SAME, 0, 0, true, false, TT_ACT_NONE, false},
+    {"same, residual and bias", 2, 3, 5, 3, 5, 256, 34, TT_CONV_SAME, 1, 1, true, true, TT_ACT_SILU, true},
     {"down, odd", 1, 5, 7, 3, 4, 256, 5, TT_CONV_DOWN, 0, 0, false, false, TT_ACT_NONE, true},
     {"down right and bottom", 1, 4, 6, 2, 3, 32, 40, TT_CONV_DOWN_ASYM, 0, 1, false, false, TT_ACT_NONE, false},
     {"up, odd", 1, 2, 3, 3, 6, 96, 33, TT_CONV_UP, 0, 0, false, true, TT_ACT_NONE, true},

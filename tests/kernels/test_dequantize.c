@@ -87,7 +87,8 @@ static void test_values(void **state)
                 tt_test_matrix_spec spec = specs[i];
                 spec.dtype = tt_test_quant_types[t];
                 spec.seed = 700 + i;
-                if (spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) == 0)
+                bool is_skipped = tt_test_small() && (i + t + form) % 3 != 0; /* simulators are slow */
+                if (!is_skipped && spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) == 0)
                     check_case(&tt_test_forms()[form], &spec);
             }
 }

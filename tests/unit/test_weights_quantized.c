@@ -222,7 +222,7 @@ static void test_w8c_refusals(void **state)
     /* A scale is a vector of floats like any other, and the integers it stands for are still checked. */
     source s = open_source(GGUF_HEAD(2, 0) W8C_VALUES W8C_SCALE "~32 *44:0", "x.", NULL);
     tt_weight weight;
-    refuse(&s, "w", 1, three, "expected shape [3]");
+    refuse(&s, "w", 1, three, "expected floating-point weights (F32, F16 or BF16) or quantized ones, found I8");
     assert_int_equal(tt_weights_get(s.weights, "w_scale", 1, three, &weight, NULL), TT_OK);
     close_source(&s);
 }

@@ -138,10 +138,15 @@ static tt_status list_candidates(tt_pruning *p, tt_error *err)
     return status;
 }
 
+static uint32_t step_of(const tt_head_layer *l)
+{
+    return l->n_heads / HEAD_STEPS > 0 ? l->n_heads / HEAD_STEPS : 1;
+}
+
 /* Heads that the next step would cut in all; 0: no more can go. */
 static uint32_t next_cut(const tt_head_layer *l)
 {
-    uint32_t step = l->n_heads / HEAD_STEPS > 0 ? l->n_heads / HEAD_STEPS : 1, n = l->n_cut + step;
+    uint32_t n = l->n_cut + step_of(l);
     return n < l->n_heads ? n : 0;
 }
 
@@ -267,9 +272,13 @@ static tt_status take(tt_pruning *p, tt_prune_candidate *c, tt_error *err)
         if (status != TT_OK)
             return status;
     }
+    size_t *larger = realloc(p->taken, (p->n_removed + 1) * sizeof *larger);
+    if (!larger)
+        return tt_fail_memory(err, "a list of blocks", (p->n_removed + 1) * sizeof *larger);
+    p->taken = larger;
+    p->taken[p->n_removed++] = (size_t)(c - p->candidates);
     p->removed = removed;
     p->change = c->change;
-    p->n_removed++;
     tt_log_write(&p->job->context->log, TT_LOG_INFO, "left out %s%s: %llu values less, change %.3g", name,
                  c->heads ? " (heads)" : "", (unsigned long long)c->n_values, c->change);
     return weigh(p, err);
@@ -294,12 +303,104 @@ static tt_status choose_next(tt_pruning *p, uint64_t n_wanted, tt_error *err)
     return status == TT_OK ? take(p, best, err) : status;
 }
 
+/* ---- giving back: the last block may have been larger than needed, so that an earlier one need not have gone */
+
+/* A block that comes back has the heads again that it had in the input. */
+static void restore_heads(const tt_pruning *p, uint32_t place, uint32_t layer, tt_unet_removed *removed)
+{
+    const tt_unet_removed *given = &p->job->model->unet_config.removed;
+    for (uint32_t i = 0; i < given->n_head_cuts; i++)
+        if (given->head_cuts[i].place == place && given->head_cuts[i].layer == layer)
+            removed->head_cuts[removed->n_head_cuts++] = given->head_cuts[i];
+}
+
+/* What would be removed, and how many heads of its layer cut, with one step taken back; false when that is no step of
+ * its own any more. */
+static bool without_candidate(const tt_pruning *p, const tt_prune_candidate *c, tt_unet_removed *removed,
+                              uint32_t *n_cut)
+{
+    uint32_t place = c->unit.place, layer = c->unit.layer;
+    *removed = p->removed;
+    *n_cut = c->heads && c->heads->n_cut >= step_of(c->heads) ? c->heads->n_cut - step_of(c->heads) : 0;
+    if (c->unit.kind == TT_UNIT_RESIDUAL)
+        removed->residuals &= ~(UINT64_C(1) << place);
+    if (c->unit.kind == TT_UNIT_TRANSFORMER && (removed->transformers[place] >> layer & 1) != 0) {
+        removed->transformers[place] &= ~(UINT64_C(1) << layer);
+        restore_heads(p, place, layer, removed);
+    }
+    return c->unit.kind != TT_UNIT_ATTENTION && (!c->heads || (removed->transformers[place] >> layer & 1) == 0);
+}
+
+/* Sets a layer's cut for a trial, in the books and on the device. */
+static tt_status set_cut(const tt_pruning *p, tt_head_layer *l, uint32_t n_cut, tt_error *err)
+{
+    if (!l)
+        return TT_OK;
+    l->n_cut = n_cut;
+    return tt_head_list_try(&p->heads, l, n_cut, err);
+}
+
+/* The change with a step taken back; infinite where the goal would then be missed. */
+static tt_status measure_without(tt_pruning *p, const tt_prune_candidate *c, uint64_t goal, double *change,
+                                 tt_error *err)
+{
+    tt_unet_removed removed;
+    sizes left = {0};
+    uint32_t n_cut = 0, before = c->heads ? c->heads->n_cut : 0;
+    *change = INFINITY;
+    if (!without_candidate(p, c, &removed, &n_cut))
+        return TT_OK;
+    if (c->heads)
+        c->heads->n_cut = n_cut;
+    tt_status status = left_of(p, &removed, &left, err);
+    if (c->heads)
+        c->heads->n_cut = before;
+    if (status != TT_OK || left.n_values > goal)
+        return status;
+    status = set_cut(p, c->heads, n_cut, err);
+    if (status == TT_OK)
+        status = tt_prune_probe_change(&p->probe, &removed, change, err);
+    return status == TT_OK ? set_cut(p, c->heads, before, err) : status;
+}
+
+/* Takes back the step that helps most; *found is false when none helps. */
+static tt_status give_one_back(tt_pruning *p, uint64_t goal, bool *found, tt_error *err)
+{
+    tt_status status = TT_OK;
+    size_t best = 0;
+    double least = p->change;
+    *found = false;
+    for (size_t i = 0; i < p->n_removed && status == TT_OK; i++) {
+        double change = INFINITY;
+        status = measure_without(p, &p->candidates[p->taken[i]], goal, &change, err);
+        if (status == TT_OK && change < least) {
+            least = change;
+            best = i;
+            *found = true;
+        }
+    }
+    if (status != TT_OK || !*found)
+        return status;
+    tt_prune_candidate *c = &p->candidates[p->taken[best]];
+    tt_unet_removed removed;
+    uint32_t n_cut = 0;
+    if (without_candidate(p, c, &removed, &n_cut))
+        status = set_cut(p, c->heads, n_cut, err);
+    p->removed = removed;
+    p->change = least;
+    memmove(&p->taken[best], &p->taken[best + 1], (--p->n_removed - best) * sizeof *p->taken);
+    return status == TT_OK ? weigh(p, err) : status;
+}
+
 static tt_status choose_share(tt_pruning *p, tt_error *err)
 {
     uint64_t goal = (uint64_t)((1.0 - p->share) * (double)p->n_values_whole);
     tt_status status = TT_OK;
+    bool found = true;
     while (status == TT_OK && p->n_values > goal)
         status = choose_next(p, p->n_values - goal, err);
+    while (status == TT_OK && found)
+        status = give_one_back(p, goal, &found, err);
     return status;
 }
 
@@ -465,6 +566,7 @@ static void free_pruning(tt_pruning *p)
     tt_head_list_free(&p->heads);
     tt_prune_probe_free(&p->probe);
     free(p->candidates);
+    free(p->taken);
 }
 
 tt_status tt_job_prune_structured(tt_quantize_job *job, tt_error *err)

@@ -25,6 +25,7 @@ typedef struct tt_pruning {
     double share; /* 0: units were named */
     tt_prune_candidate *candidates;
     size_t n_candidates, n_measured, n_removed;
+    size_t *taken;           /* [n_removed] candidates, in the order in which they were taken */
     tt_unet_removed removed; /* blocks; heads are in the list's n_cut */
     double change;           /* of the output with all that is gone */
     uint64_t n_values_whole, n_values, n_bytes_whole;

@@ -45,6 +45,8 @@ tt_status tt_memory_enter(tt_model *model, const tt_memory_choice *choice, tt_er
     tt_unet_set_weight_limit(model->unet, choice->limits[TT_PART_UNET], TT_STREAM_SLOTS);
     tt_vae_set_weight_limit(model->vae, choice->limits[TT_PART_DECODER], TT_STREAM_SLOTS);
     tt_vae_set_tiles(model->vae, choice->decoder_tile, choice->encoder_tile);
+    model->decoder_tile = choice->decoder_tile;
+    model->encoder_tile = choice->encoder_tile;
     return TT_OK;
 }
 

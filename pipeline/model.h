@@ -63,6 +63,7 @@ struct tt_model {
     tt_weights *vae_weights, *vae_encoder_weights;
     bool taesd_is_decoder[2]; /* layouts of original TAESD names: {true, false} */
     bool vae_tiling;
+    tt_vae_tile decoder_tile, encoder_tile; /* of the request that runs; zeros: whole pictures */
     tt_vae *vae;
     tt_scheduler_config *scheduler;
     bool force_zeros; /* SDXL: no negative prompt means zero embeddings */

@@ -22,8 +22,8 @@ enum { SAMPLED_ROWS = 32, MEASURED_PROMPTS = 2, CHECKED_PROMPTS = 6, ROUNDS = 4 
 static const double measured_flops = 5e9, checked_flops = 300e9;
 
 /* Types that a group may get, smallest first: with rows of whole blocks of 256, and others. */
-static const tt_weight_type large_rows[] = {TT_WEIGHT_Q4_K, TT_WEIGHT_Q5_K, TT_WEIGHT_Q6_K, TT_WEIGHT_Q8_0,
-                                            TT_WEIGHT_F16};
+static const tt_weight_type large_rows[] = {TT_WEIGHT_Q3_K, TT_WEIGHT_Q4_K, TT_WEIGHT_Q5_K,
+                                            TT_WEIGHT_Q6_K, TT_WEIGHT_Q8_0, TT_WEIGHT_F16};
 static const tt_weight_type small_rows[] = {TT_WEIGHT_Q4_0, TT_WEIGHT_Q4_1, TT_WEIGHT_Q5_0,
                                             TT_WEIGHT_Q5_1, TT_WEIGHT_Q8_0, TT_WEIGHT_F16};
 
@@ -207,19 +207,26 @@ static tt_status put_group(mixing *m, const tt_sensitivity_group *group, tt_weig
 
 /* ---- measuring */
 
+/* The place of the type that measurements use: the first of at least four bits. */
+static uint32_t measured_type(const tt_sensitivity_group *group)
+{
+    return group->n_types > 1 && group->types[0] < TT_WEIGHT_Q4_0 ? 1 : 0;
+}
+
 static tt_status measure_group(mixing *m, tt_sensitivity_group *group, tt_error *err)
 {
     tt_probe_part part = TT_PROBE_UNET;
+    uint32_t k = measured_type(group);
     double mse = 0.0, db = 0.0;
     (void)tt_probe_part_of(&m->job->tensors[group->first], &part);
     tt_status status = sample_group(m, group, err);
     if (status == TT_OK)
-        status = put_group(m, group, group->types[0], err);
+        status = put_group(m, group, group->types[k], err);
     if (status == TT_OK)
         status = tt_probe_compare(&m->probe, part, &mse, &db, err);
     if (status == TT_OK)
         status = put_group(m, group, TT_WEIGHT_F32, err);
-    group->sensitivity = group->rounding[0] > 0.0 ? mse / group->rounding[0] : 0.0;
+    group->sensitivity = group->rounding[k] > 0.0 ? mse / group->rounding[k] : 0.0;
     return status;
 }
 
@@ -270,8 +277,8 @@ static tt_status measure_together(mixing *m, tt_error *err)
     double sum = 0.0, mse = 0.0, db = 0.0;
     for (size_t i = 0; i < m->table.n_groups; i++) {
         const tt_sensitivity_group *group = &m->table.groups[i];
-        m->choices[i].chosen = 0;
-        sum += group->sensitivity * group->rounding[0];
+        m->choices[i].chosen = measured_type(group);
+        sum += group->sensitivity * group->rounding[m->choices[i].chosen];
     }
     tt_status status = measure_choices(m, &mse, &db, err);
     if (status == TT_OK && sum > 0.0 && mse > 0.0)

@@ -57,7 +57,7 @@ static const tt_resume_field fields[TT_RESUME_N_FIELDS] = {
     [F_DEVICE] = {"device", "the device", true},
     [F_DRIVER] = {"driver", "the driver", true},
     [F_KERNELS] = {"kernels", "the kernels", true},
-    [F_TILING] = {"vae_tiling", "VAE tiling", true},
+    [F_TILING] = {"vae_tiles", "VAE tiles", true},
 };
 
 const tt_resume_field *tt_resume_field_at(size_t index)
@@ -211,7 +211,8 @@ static void put_ways(tt_resume_request *request, const tt_model *model)
 {
     put(request, F_VERSION, "%s", tt_version());
     put(request, F_PRECISION, "%s", model->is_half ? "f16" : "f32");
-    put(request, F_TILING, "%s", model->vae_tiling ? "on" : "off");
+    put(request, F_TILING, "%ux%u decoded, %ux%u encoded", model->decoder_tile.width, model->decoder_tile.height,
+        model->encoder_tile.width, model->encoder_tile.height);
     if (!model->context->device)
         return;
     const tt_device_info *info = &tt_device_caps(model->context->device)->info;

@@ -22,14 +22,14 @@ typedef struct fixture {
 } fixture;
 
 /* Opens model and goldens; false (after saying so) when either is absent. */
-static bool open_fixture(fixture *f, tt_precision precision)
+static bool open_fixture(fixture *f, const char *variable, tt_precision precision)
 {
     golden_set set = {"oracle", "../shared/oracle/goldens", ".", 3e-3};
-    const char *path = getenv("TT_FULL_MODEL");
+    const char *path = getenv(variable);
     memset(f, 0, sizeof *f);
     f->bar = precision == TT_PRECISION_F16 ? 3e-3 : 1e-5;
     if (!path || access(path, R_OK) != 0 || access(set.goldens, R_OK) != 0) {
-        print_message("# the full-size model ($TT_FULL_MODEL) or its goldens are absent\n");
+        print_message("# the full-size model ($%s) or its goldens are absent\n", variable);
         return false;
     }
     f->context = golden_context();
@@ -122,7 +122,7 @@ static void check_vae(fixture *f)
 static void check_all(tt_precision precision)
 {
     fixture f;
-    if (!open_fixture(&f, precision))
+    if (!open_fixture(&f, "TT_FULL_MODEL", precision))
         skip();
     check_text(&f);
     check_unet(&f, "unet.x", 0, 999.0f, "unet.t999.out");
@@ -146,9 +146,26 @@ static void full_size_matches_in_half(void **state)
     check_all(TT_PRECISION_F16);
 }
 
+/* A quantized copy of the same model against the goldens of the unrounded one: what eight bits may cost, and for fewer
+ * bits what random weights, which are the worst case, cost at most. */
+static void full_size_quantized_is_near(void **state)
+{
+    (void)state;
+    fixture f;
+    tt_model_info info;
+    if (!open_fixture(&f, "TT_FULL_QUANTIZED", TT_PRECISION_F32))
+        skip();
+    assert_int_equal(tt_model_get_info(f.model, &info), TT_OK);
+    f.bar = strcmp(info.weights, "Q8_0") == 0 ? 2e-2 : 0.4;
+    print_message("# %s\n", info.weights);
+    check_unet(&f, "unet.x", 0, 500.0f, "unet.t500.out");
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(full_size_matches_in_float),
-                                       cmocka_unit_test(full_size_matches_in_half)};
+                                       cmocka_unit_test(full_size_matches_in_half),
+                                       cmocka_unit_test(full_size_quantized_is_near)};
     return cmocka_run_group_tests_name("full-size goldens", tests, NULL, NULL);
 }

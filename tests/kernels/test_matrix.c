@@ -313,6 +313,34 @@ static void test_vector(void **state)
     assert_int_equal(tt_vector_create(kernels, TT_I32, halves, 2, &vector, tt_test_error()), TT_ERROR_INTERNAL);
 }
 
+/* Norms and biases of a file may be in blocks too; they become float. */
+static void test_vectors_in_blocks(void **state)
+{
+    (void)state;
+    const tt_kernels *kernels = &tt_test_forms()[0];
+    uint8_t *blocks = tt_test_blocks_new(TT_Q8_0, 64, 1.0, 8);
+    float want[64], got[64];
+    const float weights[64] = {0};
+    tt_to_float(TT_Q8_0, blocks + 1, want, 64);
+    tt_vector vector;
+    tt_test_ok(tt_vector_create(kernels, TT_Q8_0, blocks + 1, 64, &vector, tt_test_error()));
+    tt_test_ok(tt_buffer_read(kernels->device, &vector.values, 0, got, sizeof(got), tt_test_error()));
+    assert_memory_equal(got, want, sizeof(got));
+    tt_vector_release(kernels->device, &vector);
+    assert_int_equal(tt_vector_create(kernels, TT_Q8_0, blocks + 1, 40, &vector, tt_test_error()), TT_ERROR_INTERNAL);
+
+    tt_matrix_part part = {.dtype = TT_F32, .values = weights, .n_out = 64, .bias_dtype = TT_Q8_0, .bias = blocks + 1};
+    tt_matrix matrix;
+    tt_test_ok(tt_matrix_create(kernels, &part, 1, 1, 1, 0, false, &matrix, tt_test_error()));
+    tt_test_ok(tt_buffer_read(kernels->device, &matrix.bias, 0, got, sizeof(got), tt_test_error()));
+    assert_memory_equal(got, want, sizeof(got));
+    tt_matrix_release(kernels->device, &matrix);
+    part.n_out = 40;
+    assert_int_equal(tt_matrix_create(kernels, &part, 1, 1, 1, 0, false, &matrix, tt_test_error()),
+                     TT_ERROR_UNSUPPORTED);
+    free(blocks);
+}
+
 /* Requests that cannot be packed leave nothing behind. */
 static void test_refuses(void **state)
 {
@@ -354,10 +382,11 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_packing),        cmocka_unit_test(test_quantized_packing),
-        cmocka_unit_test(test_quantized_size), cmocka_unit_test(test_widening),
-        cmocka_unit_test(test_stacked_types),  cmocka_unit_test(test_description),
-        cmocka_unit_test(test_vector),         cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_packing),           cmocka_unit_test(test_quantized_packing),
+        cmocka_unit_test(test_quantized_size),    cmocka_unit_test(test_widening),
+        cmocka_unit_test(test_stacked_types),     cmocka_unit_test(test_description),
+        cmocka_unit_test(test_vectors_in_blocks), cmocka_unit_test(test_vector),
+        cmocka_unit_test(test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -105,7 +105,7 @@ static const char *const keys[] = {"seed",       "model",  "prompt",    "negativ
                                    "scheduler",  "eta",    "clip_skip", "rng",
                                    "init_image", "mask",   "strength",  "version",
                                    "precision",  "device", "driver",    "kernels",
-                                   "vae_tiling", "format", "number",    "calls_done",
+                                   "vae_tiles",  "format", "number",    "calls_done",
                                    "calls"};
 static const char *const tensor_names[] = {"latent", "start_noise", "image_latent",     "masked_latent",
                                            "mask",   "sampler",     "sampler_counters", "rng"};

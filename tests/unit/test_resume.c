@@ -271,7 +271,7 @@ static void test_other_requests(void **state)
     q = p, q.init_image = NULL, q.width = 16;
     resume_refuse(context, sd1, &q, TT_ERROR_ARGUMENT, "size \"32x16\", but \"16x16\"");
     q.prompt = "broken \xff bytes";
-    resume_refuse(context, sd1, &q, TT_ERROR_ARGUMENT, "not UTF-8");
+    resume_refuse(context, sd1, &q, TT_ERROR_ARGUMENT, "UTF-8");
     tt_image made;
     assert_int_equal(tt_generate(inpaint, &p, &made, NULL), TT_ERROR_ARGUMENT);
     assert_non_null(strstr(tt_context_message(context), "a model with the SHA-256"));

@@ -197,6 +197,13 @@ static void test_heads(void **state)
     assert_int_equal(tt_weights_get(pruned->unet_weights, MID ".attn1.to_v.weight", 2, three, &weight, &err), TT_OK);
     run_pass(pruned, got);
     tt_model_destroy(pruned);
+    /* By a share: the layer's three heads are steps like others. */
+    ok(prune(path, "third.gguf", "0.1", &report));
+    assert_true((double)report.unet_values_out <= 0.9 * (double)report.unet_values_in);
+    tt_quantize_report_free(&report);
+    pruned = load(temp_folder_path(&folder, "third.gguf", path));
+    run_pass(pruned, got);
+    tt_model_destroy(pruned);
 }
 
 /* A share: what does nothing goes first, the goal is met, the ranking is sorted, written, and true of the file. */

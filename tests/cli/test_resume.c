@@ -17,7 +17,8 @@
 
 #define SD1 "tests/golden/data/models/sd1"
 /* Long enough to be killed on the way: some dozens of short steps. */
-#define LONG "-m", SD1, "-p", "a photo of an orange cat", "-W", "32", "-H", "24", "--steps", "60"
+#define SHAPE "-p", "a photo of an orange cat", "-W", "32", "-H", "24", "--steps", "60"
+#define LONG "-m", SD1, SHAPE
 
 typedef struct place {
     temp_folder folder;
@@ -195,7 +196,7 @@ static void test_refusals(void **state)
     refused(RUN(LONG, "-s", "8", "-o", p->made, "--resume", p->state), "seed \"7\", but \"8\"", "another seed");
     refused(RUN(LONG, "-s", "7", "-n", "fog", "-o", p->made, "--resume", p->state), "negative prompt",
             "another negative prompt");
-    refused(RUN(LONG, "-s", "7", "-m", "tests/golden/data/models/bks", "-o", p->made, "--resume", p->state), "a model",
+    refused(RUN("-m", "tests/golden/data/models/bks", SHAPE, "-s", "7", "-o", p->made, "--resume", p->state), "a model",
             "another model");
     char *after = read_file(p->state, &n_after);
     assert_int_equal(n_before, n_after);

@@ -315,17 +315,27 @@ static void fill_choices(mixing *m)
     }
 }
 
+/* Refuses a size that no choice can meet: before anything is measured, which takes minutes. */
+static tt_status check_size(mixing *m, uint64_t other_bytes, tt_error *err)
+{
+    uint64_t budget = m->job->params->size_budget;
+    if (budget == 0)
+        return TT_OK;
+    fill_choices(m);
+    uint64_t least = other_bytes + tt_allocate_least(m->choices, m->table.n_groups);
+    if (budget >= least)
+        return TT_OK;
+    return tt_fail(err, TT_ERROR_ARGUMENT,
+                   "this model cannot be written in %.2f MB: the smallest possible are %.2f MB; give at least that, "
+                   "or smaller types with --rules",
+                   (double)budget * 1e-6, ceil((double)least * 1e-4) * 0.01);
+}
+
 static tt_status choose_for_size(mixing *m, uint64_t other_bytes, double *error, tt_error *err)
 {
-    uint64_t budget = m->job->params->size_budget, n_bytes = 0;
-    uint64_t least = other_bytes + tt_allocate_least(m->choices, m->table.n_groups);
-    if (budget < least)
-        return tt_fail(
-            err, TT_ERROR_ARGUMENT,
-            "this model cannot be written in %.2f MB: the smallest possible are %.2f MB; give at least that, "
-            "or smaller types with --rules",
-            (double)budget * 1e-6, ceil((double)least * 1e-4) * 0.01);
-    return tt_allocate_bytes(m->choices, m->table.n_groups, budget - other_bytes, &n_bytes, error, err);
+    uint64_t n_bytes = 0;
+    return tt_allocate_bytes(m->choices, m->table.n_groups, m->job->params->size_budget - other_bytes, &n_bytes, error,
+                             err);
 }
 
 /* Chooses for a fidelity and, where pictures can be made, looks whether it is reached; else corrects the factor. */
@@ -421,6 +431,8 @@ static tt_status mix(mixing *m, uint64_t n_metadata_bytes, tt_error *err)
     char *path = NULL;
     bool is_known = p->table && tt_path_is_file(p->table);
     tt_status status = make_groups(m, err);
+    if (status == TT_OK)
+        status = check_size(m, m->fixed_bytes + n_metadata_bytes, err);
     if (status == TT_OK)
         status = table_path(p, &path, err);
     if (status == TT_OK)

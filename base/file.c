@@ -249,6 +249,18 @@ bool tt_path_same(const char *a, const char *b)
            first.st_ino == second.st_ino;
 }
 
+const char *tt_path_last(const char *path, size_t *n_bytes)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    size_t start = length;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    *n_bytes = length - start;
+    return path + start;
+}
+
 char *tt_path_join(const char *folder, const char *name)
 {
     size_t n_folder = strlen(folder), n_name = strlen(name), n_bytes;

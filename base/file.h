@@ -50,6 +50,9 @@ bool tt_path_is_file(const char *path);
 /* True when both paths exist and are one file, whatever they are called. */
 bool tt_path_same(const char *a, const char *b);
 
+/* Where the last part of a path begins, and in *n_bytes its length: slashes at the end do not count. */
+const char *tt_path_last(const char *path, size_t *n_bytes);
+
 /* "a" + "/" + "b" as a new string; NULL when memory is out. */
 char *tt_path_join(const char *folder, const char *name);
 

@@ -1,5 +1,6 @@
 /* compare.c - tt_compare: one model after the other, scored against the first. */
 #include "pipeline/compare.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #include <math.h>
@@ -129,18 +130,14 @@ static tt_status check_params(const tt_context *context, const tt_compare_params
 static tt_status make_model_result(const tt_compare_params *p, size_t index, tt_comparison_model *m, tt_error *err)
 {
     const char *path = p->models[index].path ? p->models[index].path : "";
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    size_t start = length;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    m->file_name = calloc(length - start + 1, 1);
+    size_t length;
+    const char *last = tt_path_last(path, &length);
+    m->file_name = calloc(length + 1, 1);
     m->pass_errors = calloc(p->n_passes, sizeof *m->pass_errors);
     m->pictures = calloc(p->n_prompts, sizeof *m->pictures);
     if (!tt_string_copy(path, &m->path) || !m->file_name || !m->pass_errors || !m->pictures)
         return tt_fail_memory(err, "the comparison", p->n_prompts * sizeof *m->pictures);
-    memcpy(m->file_name, path + start, length - start);
+    memcpy(m->file_name, last, length);
     return TT_OK;
 }
 

@@ -22,13 +22,9 @@ void tt_model_params_default(tt_model_params *params)
 /* File or folder name without path and extension. */
 static void set_name(tt_model *model, const char *path)
 {
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    size_t start = length;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    snprintf(model->name, sizeof model->name, "%.*s", (int)(length - start), path + start);
+    size_t length;
+    const char *last = tt_path_last(path, &length);
+    snprintf(model->name, sizeof model->name, "%.*s", (int)length, last);
     char *dot = strrchr(model->name, '.');
     if (dot && dot != model->name && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".gguf") == 0))
         *dot = '\0';

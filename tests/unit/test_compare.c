@@ -2,6 +2,7 @@
  * models that do not go together, wrong requests, progress and cancelling. */
 #include "tests/support/golden.h"
 #include "tests/support/model-copy.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,21 +23,6 @@
 enum { N_PROMPTS = 3 };
 
 static const char *const prompts[N_PROMPTS] = {"a cat on a blue background", "a red apple", "two birds"};
-static tt_context *context;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 /* A request for two models; everything else as small as it goes. */
 typedef struct request {
@@ -468,5 +454,5 @@ int main(void)
         cmocka_unit_test(test_accuracy),
         cmocka_unit_test(test_progress_and_cancel),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

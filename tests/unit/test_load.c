@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "tests/support/golden.h"
 #include "tests/support/model-copy.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,6 @@
 
 #define MODELS "tests/golden/data/models/"
 
-static tt_context *context;
 static temp_folder folder; /* one for each test */
 
 static tt_status load_with(const char *path, const char *taesd, const char *vae, tt_model **model)
@@ -500,20 +500,6 @@ static void test_device_is_pinned(void **state)
     tt_context_destroy(own);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
-
 static int make_folder(void **state)
 {
     (void)state;
@@ -548,5 +534,5 @@ int main(void)
         TEST(test_components),
         TEST(test_device_is_pinned),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

@@ -5,6 +5,7 @@
 #include "tests/support/gguf-copy.h"
 #include "tests/support/golden.h"
 #include "tests/support/model-copy.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,6 @@
 
 #define MODELS "tests/golden/data/models/"
 
-static tt_context *context;
 static temp_folder folder; /* one for each test */
 static char path[TT_TEMP_PATH];
 
@@ -469,20 +469,6 @@ static void test_autoencoders(void **state)
     tt_model_destroy(narrow);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
-
 static int make_folder(void **state)
 {
     (void)state;
@@ -506,5 +492,5 @@ int main(void)
         TEST(test_heads_of_sdxl), TEST(test_sd_cpp_sd2),          TEST(test_bare_unet), TEST(test_own_file),
         TEST(test_autoencoders),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

@@ -7,6 +7,7 @@
 #include "tests/support/gguf-copy.h"
 #include "tests/support/golden.h"
 #include "tests/support/model-copy.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,6 @@
 /* Weights are the same numbers on both sides; what is left is the order of the sums. */
 static const double bar = 2e-5;
 
-static tt_context *context;
 static temp_folder folder;
 
 /* Memory that lives as long as a test: data of changed tensors. */
@@ -438,20 +438,6 @@ static void test_flat_blocks(void **state)
     golden_finish();
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
-
 static int make_folder(void **state)
 {
     (void)state;
@@ -474,5 +460,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_blocks), TEST(test_convolutions_in_rows), TEST(test_channels),
                                        TEST(test_flat_blocks)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

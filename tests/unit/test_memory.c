@@ -2,6 +2,7 @@
  * refusals. */
 #include "pipeline/memory.h"
 #include "tests/support/golden.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,22 +19,6 @@
 #define SD1 "tests/golden/data/models/sd1"
 #define SDXL "tests/golden/data/models/sdxl"
 #define INPAINT "tests/golden/data/models/inpaint"
-
-static tt_context *context;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 static tt_model *load(const char *path)
 {
@@ -407,5 +392,5 @@ int main(void)
         cmocka_unit_test(test_wanted_mode), cmocka_unit_test(test_again),   cmocka_unit_test(test_stage_after),
         cmocka_unit_test(test_bad),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

@@ -2,6 +2,7 @@
 #include "pipeline/denoise.h"
 #include "pipeline/preview.h"
 #include "tests/support/golden.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +14,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static tt_context *context;
 
 static tt_model *load(const char *name)
 {
@@ -99,23 +98,9 @@ static void test_no_vae(void **state)
     tt_model_destroy(model);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_draw), cmocka_unit_test(test_fit),
                                        cmocka_unit_test(test_no_vae)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

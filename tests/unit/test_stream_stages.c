@@ -4,6 +4,7 @@
 #include "quantize/encode.h"
 #include "tests/support/gguf-copy.h"
 #include "tests/support/golden.h"
+#include "tests/support/shared-context.h"
 #include "tests/support/temp-folder.h"
 
 #include <setjmp.h>
@@ -17,22 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tt_context *context;
 static tt_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 static void ok(tt_status status)
 {
@@ -265,5 +251,5 @@ int main(void)
         cmocka_unit_test(test_unet), cmocka_unit_test(test_quantized_unet), cmocka_unit_test(test_unet_forecast),
         cmocka_unit_test(test_vae),  cmocka_unit_test(test_text_encoder),
     };
-    return cmocka_run_group_tests_name("streamed stages", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("streamed stages", tests, shared_context_open, shared_context_close);
 }

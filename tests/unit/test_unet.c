@@ -1,6 +1,7 @@
 /* test_unet.c - the UNet object: shapes, order of calls, conditions that are needed or may be left out. */
 #include "pipeline/model.h"
 #include "tests/support/golden.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,22 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-static tt_context *context;
 static tt_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 static tt_model *load(const char *name)
 {
@@ -159,5 +145,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_shapes),
                                        cmocka_unit_test(test_conditions)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

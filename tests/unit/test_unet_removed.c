@@ -4,6 +4,7 @@
 #include "tests/support/config-text.h"
 #include "tests/support/golden.h"
 #include "tests/support/model-copy.h"
+#include "tests/support/shared-context.h"
 #include "unet/unet-removed.h"
 
 #include <setjmp.h>
@@ -19,22 +20,6 @@
 #include <string.h>
 
 #define MODELS "tests/golden/data/models/"
-
-static tt_context *context;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 static void ok(tt_status status)
 {
@@ -456,5 +441,5 @@ int main(void)
         cmocka_unit_test(test_blocks), cmocka_unit_test(test_heads),    cmocka_unit_test(test_config),
         cmocka_unit_test(test_names),  cmocka_unit_test(test_refusals), cmocka_unit_test(test_try),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "pipeline/model.h"
 #include "tests/support/golden.h"
+#include "tests/support/shared-context.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,22 +18,6 @@
 #include <string.h>
 
 #define MODELS "tests/golden/data/models/"
-
-static tt_context *context;
-
-static int set_up(void **state)
-{
-    (void)state;
-    context = golden_context();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tt_context_destroy(context);
-    return 0;
-}
 
 static tt_model *load(const char *path, bool tiling)
 {
@@ -352,5 +337,5 @@ int main(void)
                                        cmocka_unit_test(test_tiling), cmocka_unit_test(test_stop_between_tiles),
                                        cmocka_unit_test(test_batch),  cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_request)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

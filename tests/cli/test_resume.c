@@ -107,7 +107,7 @@ static void test_kill(void **state)
         fine(RUN(LONG, "-s", "7", "--sampler", samplers[i], "-q", "-o", p->whole), samplers[i]);
         kill_at(i % 2 ? "step 14/" : "step 1/", line);
         assert_missing(p->made);
-        cli_run run = run_cli_with(NULL, line);
+        cli_run run = run_cli_once(line);
         assert_fine(&run, samplers[i]);
         const char *told = strstr(run.out, "going on after step ");
         assert_non_null(told);
@@ -130,7 +130,7 @@ static void test_cancel_and_kill(void **state)
     assert_refused(&run, 130, "the same command goes on", "SIGINT");
     cli_run_free(&run);
     kill_at("going on after", line);
-    fine(run_cli_with(NULL, line), "the rest");
+    fine(run_cli_once(line), "the rest");
     assert_same_files(p->whole, p->made);
     assert_missing(p->state);
 }
@@ -148,7 +148,7 @@ static void test_batch(void **state)
     assert_missing(second);
     temp_folder_write_text(&p->folder, "made_0.png", "finished, not to be touched");
     refused(RUN(LONG, "-s", "7", "-o", p->made, "--resume", p->state), "stands at picture 2", "a smaller batch");
-    cli_run run = run_cli_with(NULL, line);
+    cli_run run = run_cli_once(line);
     assert_fine(&run, "the rest of the batch");
     assert_non_null(strstr(run.out, "picture 2/3  going on after step "));
     assert_non_null(strstr(run.out, "made_2.png (32x24, seed 9)"));
@@ -174,7 +174,7 @@ static void test_clock_seed(void **state)
     char seed[32] = "";
     const char *const line[] = {LONG, "-o", p->made, "--resume", p->state, NULL};
     kill_at("step 1/", line);
-    cli_run run = run_cli_with(NULL, line);
+    cli_run run = run_cli_once(line);
     assert_fine(&run, "seed from the clock");
     const char *at = strstr(run.out, ", seed ");
     assert_non_null(at);

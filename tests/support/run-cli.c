@@ -114,6 +114,14 @@ cli_run run_cli_with(const char *const *environment, const char *const *argument
     return run;
 }
 
+static const char *const no_leak_check[] = {"LSAN_OPTIONS=detect_leaks=0", NULL};
+
+cli_run run_cli_once(const char *const *arguments)
+{
+    child c = start(no_leak_check, arguments);
+    return finish(&c);
+}
+
 /* What the child has printed so far: read by position, which leaves the shared offset alone. */
 static bool has_printed(const child *c, const char *text)
 {
@@ -126,7 +134,7 @@ static bool has_printed(const child *c, const char *text)
 cli_run run_cli_interrupted(int signal_number, const char *until, const char *const *arguments)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
-    child c = start(NULL, arguments);
+    child c = start(no_leak_check, arguments);
     siginfo_t info = {0};
     while (!has_printed(&c, until) && waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0)

@@ -29,9 +29,11 @@ typedef struct tt_matrix {
     tt_buffer values;
     tt_buffer bias; /* float [round_up(n_out, 32)], always present */
     uint32_t n_out, n_in, n_taps;
-    uint32_t split; /* two-source input: channels of the first source (padded to 4 on its own), else n_in */
-    tt_dtype dtype; /* of the packed values: F32, F16, a block type, or I8 (w8c) */
-    bool is_geglu;  /* outputs j and j + n_out/2 are neighbours: see below */
+    uint32_t split;           /* two-source input: channels of the first source (padded to 4 on its own), else n_in */
+    tt_dtype dtype;           /* of the packed values: F32, F16, a block type, or I8 (w8c) */
+    bool is_geglu;            /* outputs j and j + n_out/2 are neighbours: see below */
+    tt_arithmetic arithmetic; /* in use: kernels->arithmetic, or less where the device or the shape has no unit; not
+                                 FLOAT: values are packed as in matrix-dot.h and dtype is I8, BF16 or F16 */
 } tt_matrix;
 
 /* Packs n_parts tensors stacked along the output dimension (QKV as one matrix), all with n_in inputs and n_taps taps

@@ -10,8 +10,36 @@
 #include "device/device.h"
 #include "device/recorder.h"
 
-/* How elements are stored; arithmetic is float in both. */
+/* How elements are stored. */
 typedef enum tt_storage { TT_STORAGE_F32 = 0, TT_STORAGE_F16 = 1 } tt_storage;
+
+/* How linear layers, convolutions and attention multiply. Sums are float, or int32 of int8 products, in all of them;
+ * everything else (norms, softmax, activations) is float. Where a device has no unit for a form, the next one above it
+ * in this list is used; tt_matrix.arithmetic and the launchers say which. */
+typedef enum tt_arithmetic {
+    TT_ARITHMETIC_FLOAT = 0,
+    TT_ARITHMETIC_HALF, /* products of bfloat16 (x86) or half (GPUs) */
+    TT_ARITHMETIC_INT8  /* W8A8: int8 weights per output channel, inputs quantized on the fly; attention: as HALF */
+} tt_arithmetic;
+
+/* What multiplies: a device's dot product instructions, probed by building a small program and checking its result
+ * (cl-kernels/dot.h), never assumed. */
+typedef enum tt_dot_unit {
+    TT_DOT_NONE = 0,
+    TT_DOT_PLAIN,    /* the language's own vectors: slow, for tests of the form on any CPU */
+    TT_DOT_AVX512,   /* vpdpbusd, vdpbf16ps on 16 lanes */
+    TT_DOT_AMX,      /* tiles of 16 x 64 bytes */
+    TT_DOT_GPU_FP16, /* cl_khr_fp16 */
+    TT_DOT_GPU_KHR,  /* cl_khr_integer_dot_product */
+    TT_DOT_GPU_QCOM, /* cl_qcom_dot_product8 */
+    TT_DOT_GPU_ARM   /* cl_arm_integer_dot_product_* */
+} tt_dot_unit;
+
+typedef struct tt_dot {
+    tt_dot_unit half, int8; /* best unit for each form */
+} tt_dot;
+
+typedef struct tt_tuning tt_tuning; /* cl-kernels/tuning.h */
 
 /* A view of an activation tensor on the device. */
 typedef struct tt_plane {
@@ -21,11 +49,14 @@ typedef struct tt_plane {
     uint32_t border; /* 0 or 1 */
 } tt_plane;
 
-/* What every op launcher needs: device, storage form and variant family. */
+/* What every op launcher needs: device, forms and variant family. Zeros from `arithmetic` on: float, as ever. */
 typedef struct tt_kernels {
     tt_device *device;
     tt_storage storage;
     tt_family family; /* tt_device_caps()->family, or forced by a test */
+    tt_arithmetic arithmetic;
+    tt_dot dot;        /* from tt_dot_probe, or forced by a test */
+    tt_tuning *tuning; /* measured choices of variants; NULL: the launchers' own tables decide */
 } tt_kernels;
 
 /* Slices: ceil(channels / 4). */

@@ -48,6 +48,7 @@ typedef struct tt_linear_op {
     uint32_t n_names;
     uint32_t n_out; /* of `name`; for geglu the stored 2 * inner width */
     bool no_bias, geglu;
+    bool keep_float;  /* sensitive: multiplied in float whatever the arithmetic */
     bool extra_input; /* the input is the virtual concat of in and in2 */
     tt_value in2;     /* used when extra_input */
     bool add_residual;
@@ -64,6 +65,7 @@ typedef struct tt_conv_op {
     tt_conv_mode mode;
     uint32_t out_height, out_width; /* TT_CONV_UP only: 0 = twice the input, else 2n or 2n - 1 */
     bool no_bias;
+    bool keep_float; /* sensitive: multiplied in float whatever the arithmetic */
     bool add_per_image;
     tt_value per_image_bias; /* used when add_per_image: [batch, n_out, 1, 1] */
     bool add_residual;

@@ -20,7 +20,8 @@ typedef struct tt_matrix_request {
     uint32_t n_in, n_taps, split;
     bool geglu;
     bool has_bias;
-    bool is_static; /* not used at every run: the last to stay on the device when there is a limit */
+    bool keep_float; /* multiplied in float whatever the store's arithmetic: a sensitive layer */
+    bool is_static;  /* not used at every run: the last to stay on the device when there is a limit */
 } tt_matrix_request;
 
 typedef struct tt_weight_store tt_weight_store;

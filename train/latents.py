@@ -1,18 +1,19 @@
-"""The fixed latent space: a linear map from 16x16 pixel patches to 8 channels.
+"""What the latent space is drawn towards: a linear map from 16x16 pixel patches to 12 channels.
 
 Channels 0..2 hold the patch's mean colour (rotated to its principal axes, unit variance); channels
-3..7 hold the principal axes of what is left (edges and gradients), at 0.4 of unit variance, so that
-the diffusion model spends its capacity on colour first. Nothing here is trained by gradient.
+3..11 hold the principal axes of what is left (edges and gradients), at 0.4 of unit variance, so that
+the diffusion model spends its capacity on colour first. Nothing here is trained by gradient; the
+trained encoder (autoencoder.py) starts from this map and stays near it.
 """
 
 import numpy as np
 
-from scenes import PATCH, SIZE, Curriculum, Painter, sample
+from scenes import PATCH, SIZE, Curriculum, Painter, training_scene
 
-CHANNELS = 8
+CHANNELS = 12
 CELLS = SIZE // PATCH
 DETAIL_GAIN = 0.4
-WIDE = Curriculum(pairs=0.4, centred=0.3, jitter=24, size_jitter=40)
+WIDE = Curriculum(pairs=0.4, centred=0.3, jitter=24, size_jitter=12)
 
 
 def patches(image):
@@ -36,7 +37,8 @@ class LatentMap:
         painter = Painter(seed, variants=6)
         total, square, count = np.zeros(768), np.zeros((768, 768)), 0
         for _ in range(pictures):
-            flat = patches(sample(painter, rng, WIDE)[2]).reshape(-1, 768)
+            image = painter.paint(training_scene(rng, WIDE), rng, WIDE)[1]
+            flat = patches(image).reshape(-1, 768)
             total += flat.sum(0)
             square += flat.T @ flat
             count += len(flat)
@@ -60,11 +62,11 @@ class LatentMap:
         return cls(*(a.astype(np.float32) for a in (mean, basis * gain, (basis / gain).T)))
 
     def encode(self, image):
-        """uint8 [H,W,3] -> float32 [8, H/16, W/16]."""
+        """uint8 [H,W,3] -> float32 [12, H/16, W/16]."""
         return np.moveaxis(patches(image) @ self.analysis - self.offset, -1, 0)
 
     def decode(self, latent):
-        """float32 [8,h,w] -> uint8 [16h,16w,3]: the blocky linear picture, for a preview."""
+        """float32 [12,h,w] -> uint8 [16h,16w,3]: the blocky linear picture, for a preview."""
         cells = np.moveaxis(latent, 0, -1) @ self.synthesis + self.mean
         rows, columns = cells.shape[:2]
         image = cells.reshape(rows, columns, PATCH, PATCH, 3).swapaxes(1, 2)
@@ -78,24 +80,3 @@ class LatentMap:
     def load(cls, path):
         with np.load(path) as data:
             return cls(data["mean"], data["analysis"], data["synthesis"])
-
-
-class LatentPainter:
-    """Paints a scene straight into latents: only the cells under an object are encoded again."""
-
-    def __init__(self, painter, latent_map):
-        self.painter, self.map = painter, latent_map
-        self.backgrounds = {
-            name: [latent_map.encode(image) for image in bank] for name, bank in painter.banks.items()
-        }
-
-    def paint(self, scene, rng, curriculum):
-        """float32 [8,32,32], equal to encode(the whole picture)."""
-        index, image, boxes = self.painter.paint(scene, rng, curriculum)
-        latent = self.backgrounds[scene.background][index].copy()
-        for left, top, right, bottom in boxes:
-            x0, y0 = left // PATCH, top // PATCH
-            x1, y1 = -(-right // PATCH), -(-bottom // PATCH)
-            region = image[y0 * PATCH : y1 * PATCH, x0 * PATCH : x1 * PATCH]
-            latent[:, y0:y1, x0:x1] = self.map.encode(region)
-        return latent

@@ -14,9 +14,9 @@ UNET = {
     "sample_size": CELLS,
     "in_channels": CHANNELS,
     "out_channels": CHANNELS,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (32, 96, 128),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (64, 96, 160, 128),
     "layers_per_block": 1,
     "norm_num_groups": 8,
     "cross_attention_dim": TEXT_WIDTH,
@@ -50,8 +50,8 @@ def build_text_encoder(vocabulary_size):
         CLIPTextConfig(
             vocab_size=vocabulary_size,
             hidden_size=TEXT_WIDTH,
-            intermediate_size=384,
-            num_hidden_layers=2,
+            intermediate_size=512,
+            num_hidden_layers=3,
             num_attention_heads=4,
             max_position_embeddings=LENGTH,
             hidden_act="quick_gelu",
@@ -70,6 +70,26 @@ def build_text_encoder(vocabulary_size):
 
 def build_scheduler():
     return DDIMScheduler(**SCHEDULER)
+
+
+class Diffusion:
+    """The forward process and the v target (Salimans and Ho, 2022)."""
+
+    def __init__(self):
+        cumulative = build_scheduler().alphas_cumprod.float()
+        self.alpha, self.sigma = cumulative.sqrt(), (1 - cumulative).sqrt()
+
+    def at(self, steps):
+        """Shares of picture and noise at the steps, [B,1,1,1] each."""
+        return tuple(a[steps].view(-1, 1, 1, 1) for a in (self.alpha, self.sigma))
+
+    def draw(self, latents, generator):
+        """(noisy, steps, v). More high-noise steps than uniform: t = 1000 u^0.75."""
+        uniform = torch.rand(len(latents), generator=generator)
+        steps = (1000 * uniform**0.75).long().clamp(max=999)
+        noise = torch.randn(latents.shape, generator=generator)
+        alpha, sigma = self.at(steps)
+        return alpha * latents + sigma * noise, steps, alpha * noise - sigma * latents
 
 
 class Denoiser(torch.nn.Module):

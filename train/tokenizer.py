@@ -33,12 +33,12 @@ def byte_symbols():
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
 
 
-def corpus(seed=5, captions=30000):
+def corpus(seed=5, captions=60000):
     """Word counts of random captions, held-out combinations included (words are no secret)."""
     rng = np.random.default_rng(seed)
     words = Counter({word: 1 for word in EXTRA_WORDS})
     for _ in range(captions):
-        text = grammar.caption(random_scene(rng, Curriculum()), rng)
+        text = grammar.caption(random_scene(rng, Curriculum(sized=0.3)), rng)
         words.update(re.findall(r"[a-z]+|[^\sa-z]+", text.lower()))
     return words
 
@@ -55,7 +55,7 @@ def _merged(symbols, pair):
     return out
 
 
-def train(words, limit=480):
+def train(words, limit=1200):
     """Merges in order of frequency (ties by spelling) until every word is one token or `limit`."""
     table = byte_symbols()
     split = {}
@@ -139,7 +139,7 @@ def main():
     rng = np.random.default_rng(0)
     lengths = []
     for _ in range(3000):
-        text = grammar.caption(random_scene(rng, Curriculum(pairs=0.5)), rng)
+        text = grammar.caption(random_scene(rng, Curriculum(pairs=0.5, sized=0.5)), rng)
         lengths.append(len(tokenizer.inner(text)["input_ids"]))
     print(f"{tokenizer.end + 1} tokens; captions are {np.mean(lengths):.1f} long, at most {max(lengths)}")
     print(tokenizer.inner.tokenize("a cat on a blue background, wonderful"))

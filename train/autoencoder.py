@@ -5,7 +5,7 @@ Encoder and decoder learn together on crops of scenes. The latents are held near
 keeps what the decoder needs. The decoder sees a little noise on its latents, so that it forgives the
 diffusion model.
 
-    python train/autoencoder.py --work DIR --iterations 5000   resumes by itself
+    python train/autoencoder.py --work DIR --iterations 4000   resumes by itself
     python train/autoencoder.py --work DIR --sheet out.png     looks at the result
 """
 
@@ -250,7 +250,7 @@ def sheet(work, path, scenes=12):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, help="folder for checkpoints")
-    parser.add_argument("--iterations", type=int, default=5000)
+    parser.add_argument("--iterations", type=int, default=4000)
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--batch", type=int, default=6, help="crops per process and step")
     parser.add_argument("--seed", type=int, default=21)

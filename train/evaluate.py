@@ -7,8 +7,8 @@
                                                                      pictures by the program, for each model
 
 Prompts name combinations that training never showed; a quarter has two objects. A picture is right
-when exactly the asked objects stand in the asked places, nothing else is recognised, and the
-background is the asked one. Prints a table; --json writes the same as JSON, with --engine the shares of each
+when exactly the asked objects stand in the asked places in the asked sizes, nothing else is recognised, and
+the background is the asked one. Prints a table; --json writes the same as JSON, with --engine the shares of each
 model by its file's name, as `tintype compare --accuracy` takes them. Making pictures with the program needs no
 torch: without --json they are only made, and kept in --pictures.
 """
@@ -27,6 +27,7 @@ import grammar
 from scenes import SIZE, Curriculum, held_out, random_scene
 
 PROMPTS, PAIRS, SEED = 200, 50, 20000
+PARTS = ("background", "position", "size", "objects", "all")
 
 
 def fail(sentence):
@@ -49,6 +50,7 @@ def prompt_list(seen=False, count=PROMPTS, pairs=PAIRS):
                 "prompt": text,
                 "seed": 1000 + len(out),
                 "objects": list(scene.objects),
+                "sizes": list(scene.sizes),
                 "layout": scene.layout,
                 "background": scene.background,
             }
@@ -61,10 +63,12 @@ def compare(item, verdict):
     import judge  # needs torch, as all judging does
 
     slots, background = verdict
-    wanted = dict(zip(judge.LAYOUT_SLOTS[item["layout"]], item["objects"]))
+    wanted = dict(zip(judge.LAYOUT_SLOTS[item["layout"]], zip(item["objects"], item["sizes"])))
+    names, asked = ({slot: name for slot, (name, _) in part.items()} for part in (slots, wanted))
     result = {
-        "objects": sorted(slots.values()) == sorted(wanted.values()),
+        "objects": sorted(names.values()) == sorted(asked.values()),
         "position": set(slots) == set(wanted),
+        "size": all(slots[slot][1] == wanted[slot][1] for slot in set(slots) & set(wanted)),
         "background": background == item["background"],
         "all": slots == wanted and background == item["background"],
     }
@@ -83,13 +87,13 @@ def summary(items, results):
     for group, member in groups.items():
         rows = [r for i, r in zip(items, results) if member(i)]
         table[group] = {"pictures": len(rows)}
-        for key in ("background", "position", "objects", "all"):
+        for key in PARTS:
             table[group][key] = round(float(np.mean([r[key] for r in rows])), 4) if rows else None
     objects = {}
     for item, result in zip(items, results):
         for name in item["objects"]:
             right, total = objects.get(name, (0, 0))
-            objects[name] = (right + (name in result["seen"]["slots"].values()), total + 1)
+            objects[name] = (right + (name in (seen for seen, _ in result["seen"]["slots"].values())), total + 1)
     backgrounds = {}
     for item, result in zip(items, results):
         right, total = backgrounds.get(item["background"], (0, 0))
@@ -102,58 +106,56 @@ def summary(items, results):
 
 
 def print_table(report):
-    print(f"{'':14s}{'pictures':>9s}{'background':>12s}{'position':>10s}{'objects':>9s}{'all right':>11s}")
+    print(f"{'':14s}{'pictures':>9s}" + "".join(f"{key:>12s}" for key in PARTS))
     for group, row in report["groups"].items():
-        shares = "".join(
-            f"{100 * row[k]:{w}.1f}%"
-            for k, w in (("background", 11), ("position", 9), ("objects", 8), ("all", 10))
-        )
-        print(f"{group:14s}{row['pictures']:9d}{shares}")
+        if row["pictures"]:
+            shares = "".join(f"{100 * row[key]:11.1f}%" for key in PARTS)
+            print(f"{group:14s}{row['pictures']:9d}{shares}")
     for key in ("objects", "backgrounds"):
         print(f"{key}: " + ", ".join(f"{n} {a}/{b}" for n, (a, b) in report[key].items()))
 
 
-def folder_pictures(folder, items):
+def folder_pictures(folder, items, side):
     """Pictures NNN.png of a folder in prompt order."""
     for item in items:
         path = os.path.join(folder, f"{item['index']:03d}.png")
         if not os.path.exists(path):
             fail(f"{path} is missing: a picture for every prompt of --prompts-out is needed")
         with Image.open(path) as image:
-            if image.size != (SIZE, SIZE):
-                fail(f"{path} is {image.size[0]}x{image.size[1]}, expected {SIZE}x{SIZE}")
+            if image.size != (side, side):
+                fail(f"{path} is {image.size[0]}x{image.size[1]}, expected {side}x{side}")
             yield np.asarray(image.convert("RGB"))
 
 
-def torch_pictures(work, items, steps, scale, out):
+def torch_pictures(args, items, out):
     """Pictures from checkpoints through diffusers; kept in `out` where given."""
     from sampling import Sampler
 
-    sampler = Sampler(work)
+    sampler = Sampler(args.torch, args.checkpoint)
     for start in range(0, len(items), 8):
         part = items[start : start + 8]
-        for item, image in zip(
-            part, sampler([i["prompt"] for i in part], [i["seed"] for i in part], steps, scale)
-        ):
+        prompts, seeds = [i["prompt"] for i in part], [i["seed"] for i in part]
+        for item, image in zip(part, sampler(prompts, seeds, args.steps, args.scale, args.side)):
             if out:
                 os.makedirs(out, exist_ok=True)
                 Image.fromarray(image).save(os.path.join(out, f"{item['index']:03d}.png"))
             yield image
 
 
-def engine_pictures(program, model, items, steps, scale, folder):
+def engine_pictures(args, model, items, folder):
     """Pictures NNN.png of one model, made by the program into the folder."""
     os.makedirs(folder, exist_ok=True)
     for item in items:
         path = os.path.join(folder, f"{item['index']:03d}.png")
-        command = [program, "generate", "-q", "-m", model, "-p", item["prompt"], "-s", str(item["seed"])]
-        command += ["--steps", str(steps), "--cfg-scale", str(scale), "-W", str(SIZE), "-H", str(SIZE), "-o", path]
+        command = [args.engine, "generate", "-q", "-m", model, "-p", item["prompt"], "-s", str(item["seed"])]
+        command += ["--steps", str(args.steps), "--cfg-scale", str(args.scale), "-o", path]
+        command += ["-W", str(args.side), "-H", str(args.side)]
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError as error:
-            fail(f"{program} cannot be run: {error.strerror}")
+            fail(f"{args.engine} cannot be run: {error.strerror}")
         if done.returncode != 0:
-            fail(f"{program} made no picture of prompt {item['index']} with {model}: {done.stderr.strip()}")
+            fail(f"{args.engine} made no picture of prompt {item['index']} with {model}: {done.stderr.strip()}")
     print(f"{len(items)} pictures of {os.path.basename(model)} in {folder}", flush=True)
 
 
@@ -168,7 +170,7 @@ def engine_folders(args, items, parent):
             fail(f"there is no model {model}")
         folders[name] = os.path.join(parent, name)
     for model, folder in zip(args.models, folders.values()):
-        engine_pictures(args.engine, model, items, args.steps, args.scale, folder)
+        engine_pictures(args, model, items, folder)
     return folders
 
 
@@ -186,7 +188,7 @@ def run_engine(args, items):
         print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
         shares = {}
         for name, folder in folders.items():
-            report = summary(items, run(items, folder_pictures(folder, items), model))
+            report = summary(items, run(items, folder_pictures(folder, items, args.side), model))
             print(f"\n{name}")
             print_table(report)
             shares[name] = {group: row["all"] for group, row in report["groups"].items() if row["pictures"]}
@@ -236,6 +238,8 @@ def main():
     parser.add_argument("--limit", type=int, default=PROMPTS, help="only the first N prompts")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", type=float, default=2.5)
+    parser.add_argument("--side", type=int, default=SIZE, choices=(SIZE // 2, SIZE), help="of the pictures")
+    parser.add_argument("--checkpoint", default="denoiser.pt", help="with --torch: the file in WORK")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", help="write the result as JSON")
     args = parser.parse_args()
@@ -258,12 +262,12 @@ def main():
         return
     model, check = trusted_judge(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"))
     pictures = (
-        folder_pictures(args.judge, items)
+        folder_pictures(args.judge, items, args.side)
         if args.judge
-        else torch_pictures(args.torch, items, args.steps, args.scale, args.pictures)
+        else torch_pictures(args, items, args.pictures)
     )
     results = run(items, pictures, model)
-    report = {"judge": check, "steps": args.steps, "scale": args.scale} | summary(items, results)
+    report = {"judge": check, "steps": args.steps, "scale": args.scale, "side": args.side} | summary(items, results)
     print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
     print_table(report)
     if args.json:

@@ -1,6 +1,7 @@
 """Writes the trained model as a diffusers folder and as one safetensors file.
 
     python train/export.py --work DIR --folder OUT_DIR --file models/tintype-mini.safetensors
+    python train/export.py --work DIR --checkpoint fast.pt --file models/tintype-fast.safetensors
 
 The single file holds every component in f16 under its diffusers name with a prefix
 (`text_encoder.text_model...`, `unet...`, `vae...`) and the configs, the vocabulary and the licence
@@ -18,7 +19,7 @@ import torch
 
 import tokenizer as bpe
 from common import fail, load_checkpoint
-from decoder import load_trained
+from autoencoder import load_trained
 from networks import Denoiser, build_scheduler
 
 NAME = "tintype-mini"
@@ -43,15 +44,15 @@ TEXT_KEYS = (
     "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads max_position_embeddings "
     "hidden_act layer_norm_eps projection_dim bos_token_id eos_token_id pad_token_id"
 ).split()
-DEFAULT_CFG_SCALE, DEFAULT_STEPS = "2.5", "20"
+DEFAULTS = {"cfg_scale": "2.5", "steps": "20"}  # of a checkpoint that does not say its own
 DTYPES = {np.dtype(np.float16): "F16", np.dtype(np.float32): "F32"}
 
 
-def load_denoiser(work):
+def load_denoiser(work, checkpoint="denoiser.pt"):
     """The averaged weights of the newest checkpoint; returns (model, checkpoint)."""
-    state = load_checkpoint(os.path.join(work, "denoiser.pt"))
+    state = load_checkpoint(os.path.join(work, checkpoint))
     if state is None:
-        fail(f"{work}/denoiser.pt is missing: run train/train.py first")
+        fail(f"{work}/{checkpoint} is missing: run train/train.py (or for the fast model train/distill.py) first")
     model = Denoiser(state["vocabulary"])
     model.load_state_dict(state["average"])
     return model.eval(), state
@@ -74,17 +75,16 @@ def plain_config(part):
     return {"_class_name": type(part).__name__} | config
 
 
-def components(work):
+def components(work, checkpoint):
     """Everything to write: {component: (config dict, {name: tensor})}."""
-    denoiser, state = load_denoiser(work)
-    vae, has_encoder = load_trained(work)
+    denoiser, state = load_denoiser(work, checkpoint)
+    vae = load_trained(work)
     text_config = {key: getattr(denoiser.text.config, key) for key in TEXT_KEYS}
     text_config.update(architectures=["CLIPTextModel"], model_type="clip_text_model")
-    vae_tensors = {k: v for k, v in vae.state_dict().items() if has_encoder or not k.startswith("encoder.")}
     parts = {
         "text_encoder": (text_config, text_tensors(denoiser.text)),
         "unet": (plain_config(denoiser.unet), denoiser.unet.state_dict()),
-        "vae": (plain_config(vae), vae_tensors),
+        "vae": (plain_config(vae), vae.state_dict()),
     }
     scheduler = plain_config(build_scheduler())
     return parts, scheduler, state
@@ -149,14 +149,21 @@ def write_folder(folder, parts, scheduler, tokenizer_folder):
         write_safetensors(os.path.join(folder, part, weights), half(tensors), {"format": "pt"})
 
 
-def write_file(path, parts, scheduler, tokenizer_folder):
+def preview_rows(work):
+    """Three rows of coefficients, of the latent's channels and a constant: red, green, blue in -1..1."""
+    return json.dumps(json.loads(read_text(os.path.join(work, "projection.json")))["rows"])
+
+
+def write_file(path, parts, scheduler, state, work):
     """The single file; see the module's text."""
+    tokenizer_folder, defaults = os.path.join(work, "tokenizer"), state.get("defaults", DEFAULTS)
     metadata = {
         "tintype.format": "1",
-        "tintype.name": NAME,
+        "tintype.name": state.get("name", NAME),
         "tintype.licence": LICENCE,
-        "tintype.default_cfg_scale": DEFAULT_CFG_SCALE,
-        "tintype.default_steps": DEFAULT_STEPS,
+        "tintype.default_cfg_scale": defaults["cfg_scale"],
+        "tintype.default_steps": defaults["steps"],
+        "tintype.preview_projection": preview_rows(work),
         "tintype.model_index": json.dumps(MODEL_INDEX, sort_keys=True),
         "tintype.scheduler": json.dumps(scheduler, sort_keys=True),
         "tintype.vocab": read_text(os.path.join(tokenizer_folder, "vocab.json")),
@@ -176,16 +183,16 @@ def main():
     parser.add_argument("--work", required=True, help="folder with the checkpoints")
     parser.add_argument("--folder", help="diffusers folder to write")
     parser.add_argument("--file", help="single safetensors file to write")
+    parser.add_argument("--checkpoint", default="denoiser.pt", help="file in the work folder")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    parts, scheduler, state = components(args.work)
-    tokenizer_folder = os.path.join(args.work, "tokenizer")
+    parts, scheduler, state = components(args.work, args.checkpoint)
     if args.folder:
-        write_folder(args.folder, parts, scheduler, tokenizer_folder)
+        write_folder(args.folder, parts, scheduler, os.path.join(args.work, "tokenizer"))
     if args.file:
-        write_file(args.file, parts, scheduler, tokenizer_folder)
+        write_file(args.file, parts, scheduler, state, args.work)
         print(f"{args.file}: {os.path.getsize(args.file)} bytes")
-    print(f"iteration {state['iteration']}, {state['samples']} samples, progress {state['progress']:.3f}")
+    print(f"step {state['step']}, {state['samples']} samples")
 
 
 if __name__ == "__main__":

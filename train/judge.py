@@ -1,16 +1,17 @@
-"""The judge: a small classifier, trained on renders, that says what a 512x512 picture shows.
+"""The judge: a small classifier, trained on renders, that says what a picture of 512x512 or 256x256 shows.
 
-Five windows of 256 pixels (centre, left, right, top, bottom) go through one small network with 27
-answers, an object's name or "nothing"; the whole picture, shrunk, through a second one that names
-the background. Training renders are blurred, blocky and noisy at random, so that a model's picture
+Five windows of 256 pixels (centre, left, right, top, bottom) go through one small network with two
+answers each: an object's name or "nothing", and the object's size. The whole picture, shrunk, goes
+through a second one that names the background. Training renders are blurred, blocky and noisy at random, so that a model's picture
 is judged by what it shows and not by its crispness, and mangled objects (two objects mixed or
 halved, shuffled pieces, blobs) count as "nothing", so that a lookalike smear does not pass.
 
-    python train/judge.py --out judge.pt        trains it and tests it on fresh renders
+    python train/judge.py --out judge.pt        trains it and tests it on fresh renders; resumes by itself
 """
 
 import argparse
 import os
+import time
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from common import save_checkpoint, say, setup_threads
+from common import load_checkpoint, save_checkpoint, say, setup_threads
 from latents import LatentMap
 from scenes import (
     BACKGROUND_NAMES,
+    EXTENTS,
     LAYOUTS,
     OBJECT_NAMES,
-    SIZE,
     Curriculum,
     Painter,
     random_scene,
@@ -32,6 +33,8 @@ from scenes import (
 )
 
 NOTHING = len(OBJECT_NAMES)
+SIZE_NAMES = list(EXTENTS)
+NO_SIZE = -100  # cross entropy passes over it
 SLOTS = {
     "centre": (256, 256),
     "left": (140, 256),
@@ -42,12 +45,13 @@ SLOTS = {
 SLOT_NAMES = list(SLOTS)
 LAYOUT_SLOTS = {name: (name,) for name in SLOTS} | {"beside": ("left", "right"), "above": ("top", "bottom")}
 VIEW, WINDOW = 128, 64  # the picture and a slot's window after shrinking by 4
-EASY = Curriculum(pairs=0.35, centred=0.3, jitter=14, size_jitter=20)
+EASY = Curriculum(pairs=0.35, centred=0.3, sized=0.3, styled=0.4, jitter=14, size_jitter=16)
+ITERATIONS, BATCH, CHECKPOINT_SECONDS = 3000, 32, 120
 
 
 def shrink(image):
-    """uint8 [512,512,3] -> float32 [128,128,3] in -1..1, by averaging."""
-    small = Image.fromarray(np.ascontiguousarray(image)).reduce(SIZE // VIEW)
+    """uint8 [512,512,3] or [256,256,3] -> float32 [128,128,3] in -1..1, by averaging."""
+    small = Image.fromarray(np.ascontiguousarray(image)).reduce(image.shape[0] // VIEW)
     return np.asarray(small, np.float32) / np.float32(127.5) - 1
 
 
@@ -67,39 +71,44 @@ def _block(inputs, outputs):
 class Judge(nn.Module):
     def __init__(self):
         super().__init__()
-        self.object = nn.Sequential(
+        self.window = nn.Sequential(
+            *_block(3, 32),
+            *_block(32, 64),
+            *_block(64, 128),
+            *_block(128, 192),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+        )
+        self.object, self.size = nn.Linear(3072, NOTHING + 1), nn.Linear(3072, len(SIZE_NAMES))
+        self.background = nn.Sequential(
             *_block(3, 32),
             *_block(32, 64),
             *_block(64, 96),
-            *_block(96, 128),
             nn.Flatten(),
             nn.Dropout(0.2),
-            nn.Linear(2048, NOTHING + 1),
-        )
-        self.background = nn.Sequential(
-            *_block(3, 32),
-            *_block(32, 48),
-            *_block(48, 64),
-            nn.Flatten(),
-            nn.Dropout(0.2),
-            nn.Linear(1024, len(BACKGROUND_NAMES)),
+            nn.Linear(1536, len(BACKGROUND_NAMES)),
         )
 
     def forward(self, view):
-        """[B,3,128,128] -> logits [B,5,27] of the slots and [B,18] of the background."""
+        """[B,3,128,128] -> logits of the slots' objects [B,5,65], of their sizes [B,5,3], of the background."""
         slots = windows(view)
-        objects = self.object(slots.flatten(0, 1)).unflatten(0, slots.shape[:2])
-        return objects, self.background(F.avg_pool2d(view, 4))
+        features = self.window(slots.flatten(0, 1))
+        objects, sizes = (head(features).unflatten(0, slots.shape[:2]) for head in (self.object, self.size))
+        return objects, sizes, self.background(F.avg_pool2d(view, 4))
 
     @torch.no_grad()
     def verdict(self, images):
-        """uint8 pictures -> list of ({slot: object}, background)."""
+        """uint8 pictures -> list of ({slot: (object, size)}, background)."""
         self.eval()
         view = torch.from_numpy(np.stack([shrink(image) for image in images])).permute(0, 3, 1, 2)
-        objects, backgrounds = self(view)
+        objects, sizes, backgrounds = (answer.argmax(-1).tolist() for answer in self(view))
         out = []
-        for slots, background in zip(objects.argmax(-1).tolist(), backgrounds.argmax(-1).tolist()):
-            seen = {SLOT_NAMES[i]: OBJECT_NAMES[k] for i, k in enumerate(slots) if k != NOTHING}
+        for names, extents, background in zip(objects, sizes, backgrounds):
+            seen = {
+                SLOT_NAMES[i]: (OBJECT_NAMES[k], SIZE_NAMES[extents[i]])
+                for i, k in enumerate(names)
+                if k != NOTHING
+            }
             out.append((seen, BACKGROUND_NAMES[background]))
         return out
 
@@ -108,8 +117,8 @@ class Renders:
     """Random renders with labels; `spoil` turns on blur, blocks and noise."""
 
     def __init__(self, latent_map, seed, spoil=True):
-        self.map, self.rng, self.spoil = latent_map, np.random.default_rng([seed, 31]), spoil
-        self.painter = Painter(seed, variants=8)
+        self.map, self.rng, self.spoil = latent_map, np.random.default_rng([*seed, 31]), spoil
+        self.painter = Painter(seed[0], variants=8)
 
     def _mangled(self, extent):
         """A sprite that is no object: two mixed or halved, pieces shuffled, or a blob."""
@@ -139,19 +148,20 @@ class Renders:
         return resize_sprite(resize_sprite(box[0] / 255, 3), extent) * 255
 
     def _picture(self, mangle):
-        """(image, {slot: class}, background class)."""
+        """(image, classes of the slots' objects, and of their sizes, background class)."""
         scene = random_scene(self.rng, EASY)
-        labels = dict.fromkeys(SLOTS, NOTHING)
+        objects, sizes = dict.fromkeys(SLOTS, NOTHING), dict.fromkeys(SLOTS, NO_SIZE)
         if not mangle:
             image = self.painter.paint(scene, self.rng, EASY)[1]
-            for slot, name in zip(LAYOUT_SLOTS[scene.layout], scene.objects):
-                labels[slot] = OBJECT_NAMES.index(name)
+            for slot, name, size in zip(LAYOUT_SLOTS[scene.layout], scene.objects, scene.sizes):
+                objects[slot], sizes[slot] = OBJECT_NAMES.index(name), SIZE_NAMES.index(size)
         else:
             bank = self.painter.banks[scene.background]
             image = bank[int(self.rng.integers(len(bank)))].copy()
             for x, y in LAYOUTS[scene.layout]:
                 self.painter._stamp(image, self._mangled(int(self.rng.integers(48, 60)) * 4), x, y)
-        return image, labels, BACKGROUND_NAMES.index(scene.background)
+        background = BACKGROUND_NAMES.index(scene.background)
+        return image, list(objects.values()), list(sizes.values()), background
 
     def _spoiled(self, image):
         draw = self.rng.random()
@@ -169,72 +179,82 @@ class Renders:
         return (view + self.rng.normal(0, self.rng.uniform(0, 0.08), view.shape)).astype(np.float32)
 
     def batch(self, count, mangled=0.0):
-        """`mangled` is the share of pictures with spoilt objects; returns (views, slots, backgrounds)."""
-        views, labels, backgrounds = [], [], []
-        for _ in range(count):
-            image, slots, background = self._picture(self.rng.random() < mangled)
-            views.append(self._spoiled(image) if self.spoil else shrink(image))
-            labels.append([slots[name] for name in SLOTS])
-            backgrounds.append(background)
+        """(views, objects, sizes, backgrounds); `mangled` is the share of pictures with spoilt objects."""
+        pictures = [self._picture(self.rng.random() < mangled) for _ in range(count)]
+        views = [self._spoiled(p[0]) if self.spoil else shrink(p[0]) for p in pictures]
         views = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
-        return views, torch.tensor(labels), torch.tensor(backgrounds)
+        return views, *(torch.tensor([p[k] for p in pictures]) for k in (1, 2, 3))
 
 
-def train(latent_map, iterations, seed=41):
+def loss_of(model, views, objects, sizes, backgrounds):
+    said = model(views)
+    return (
+        F.cross_entropy(said[0].flatten(0, 1), objects.flatten())
+        + 0.3 * F.cross_entropy(said[1].flatten(0, 1), sizes.flatten(), ignore_index=NO_SIZE)
+        + F.cross_entropy(said[2], backgrounds)
+    )
+
+
+def train(path, latent_map, iterations, seed=41):
+    """Trains the judge; a stopped training goes on from the checkpoint beside `path`."""
     torch.manual_seed(seed)
-    model, renders = Judge(), Renders(latent_map, seed)
+    model, state = Judge(), load_checkpoint(path + ".part")
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, iterations, pct_start=0.1)
+    done, saved = 0, time.time()
+    if state:
+        for part, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+        done = state["done"]
+    renders = Renders(latent_map, [seed, done])
     model.train()
-    for i in range(1, iterations + 1):
-        views, labels, backgrounds = renders.batch(32, mangled=0.2)
-        objects, background = model(views)
-        loss = F.cross_entropy(objects.flatten(0, 1), labels.flatten()) + F.cross_entropy(
-            background, backgrounds
-        )
+    for i in range(done + 1, iterations + 1):
+        loss = loss_of(model, *renders.batch(BATCH, mangled=0.2))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if i % 100 == 0:
             say(f"judge {i} of {iterations}, loss {float(loss.detach()):.4f}")
+        if time.time() - saved > CHECKPOINT_SECONDS:
+            saved = time.time()
+            parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+            save_checkpoint(path + ".part", {k: v.state_dict() for k, v in parts.items()} | {"done": i})
     return model.eval()
 
 
+@torch.no_grad()
 def test(model, latent_map, count=1000, seed=4242):
-    """Share of fresh, unspoiled renders of which everything is named right, and each part's share."""
-    renders = Renders(latent_map, seed, spoil=False)
-    slots_right, background_right, all_right = 0, 0, 0
-    wrong = {}
+    """Shares of fresh, unspoiled renders of which everything, and each part, is named right."""
+    renders = Renders(latent_map, [seed], spoil=False)
+    right, wrong = [], {}
     for _ in range(count // 50):
-        views, labels, backgrounds = renders.batch(50)
-        with torch.no_grad():
-            objects, background = model(views)
-        slots = objects.argmax(-1) == labels
-        place = background.argmax(-1) == backgrounds
+        views, *truth = renders.batch(50)
+        said = [answer.argmax(-1) for answer in model(views)]
+        slots = said[0] == truth[0]
         for row, column in (~slots).nonzero().tolist():
-            name = (OBJECT_NAMES + ["nothing"])[labels[row, column]]
+            name = (OBJECT_NAMES + ["nothing"])[truth[0][row, column]]
             wrong[name] = wrong.get(name, 0) + 1
-        slots_right += int(slots.all(-1).sum())
-        background_right += int(place.sum())
-        all_right += int((slots.all(-1) & place).sum())
-    with torch.no_grad():
-        mangled = model(renders.batch(200, mangled=1.0)[0])[0].argmax(-1)
-    total = count // 50 * 50
+        sizes = (said[1] == truth[1]) | (truth[1] == NO_SIZE)
+        right.append(torch.stack([slots.all(-1), sizes.all(-1), said[2] == truth[2]], -1))
+    right = torch.cat(right)
+    mangled = model(renders.batch(200, mangled=1.0)[0])[0].argmax(-1)
+    shares = right.float().mean(0).tolist()
     return {
-        "renders": total,
-        "objects_and_places": slots_right / total,
-        "background": background_right / total,
-        "all_right": all_right / total,
+        "renders": len(right),
+        "objects_and_places": shares[0],
+        "sizes": shares[1],
+        "background": shares[2],
+        "all_right": float(right.all(-1).float().mean()),
         "mangled_seen_as_nothing": float((mangled == NOTHING).all(-1).float().mean()),
         "slot_errors_by_object": dict(sorted(wrong.items())),
     }
 
 
-def obtain(path, latent_map, iterations=600):
+def obtain(path, latent_map, iterations=ITERATIONS):
     """Loads the judge from `path`, or trains it and writes it there."""
     if not os.path.exists(path):
-        save_checkpoint(path, train(latent_map, iterations).state_dict())
+        save_checkpoint(path, train(path, latent_map, iterations).state_dict())
     model = Judge()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
@@ -243,7 +263,7 @@ def obtain(path, latent_map, iterations=600):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--iterations", type=int, default=600)
+    parser.add_argument("--iterations", type=int, default=ITERATIONS)
     args = parser.parse_args()
     setup_threads(1)
     latent_map = LatentMap.fit()

@@ -1,5 +1,6 @@
 """Several training processes that average their gradients."""
 
+import datetime
 import os
 import time
 
@@ -52,6 +53,7 @@ def _enter(rank, function, args, token):
             init_method=f"file://{args.work}/rendezvous.{token}",
             rank=rank,
             world_size=args.workers,
+            timeout=datetime.timedelta(days=30),  # the processes may be paused as long as anyone likes
         )
     function(rank, args)
     if args.workers > 1:

@@ -1,6 +1,6 @@
 """Renders scenes ahead of the training and keeps their latents: files of 1,024 scenes each.
 
-    python train/render.py --work DIR --full 48 --half 12
+    python train/render.py --work DIR --full 64 --half 16
 
 Every file follows from the seed, its own number and the autoencoder alone, whichever were made
 before, so more can be added at any time. `full-0007.npz` holds `latents` f16 [1024,12,32,32] of
@@ -157,8 +157,8 @@ def work_through(rank, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, help="folder with autoencoder.pt")
-    parser.add_argument("--full", type=int, default=48, help="files of 512x512 scenes")
-    parser.add_argument("--half", type=int, default=12, help="files of 256x256 scenes")
+    parser.add_argument("--full", type=int, default=64, help="files of 512x512 scenes")
+    parser.add_argument("--half", type=int, default=16, help="files of 256x256 scenes")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1234)
     args = parser.parse_args()

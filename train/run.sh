@@ -1,23 +1,30 @@
 #!/bin/sh
-# Makes the built-in model from packages: decoder, then text encoder and UNet, then the files in
-# models/ and the measurement. Stop it at any time; the same command goes on where it was.
-#   train/run.sh WORK_DIR [MINUTES]        MINUTES: budget of the UNet and text encoder (default 110)
+# Makes the built-in models from packages: tokenizer, autoencoder, latents, then the text encoder and the
+# UNet, the judge, and the student of four steps. Stop it at any time; the same command goes on where it was.
+#   train/run.sh WORK_DIR [STAGE...]
+# Without a stage all are run in order: tokenizer autoencoder render train judge distill.
+# Afterwards `train/finish.sh WORK_DIR` writes the files in models/ and measures them.
+# CYCLES: steps of each cycle of the UNet's training; more of them go on from the last one's end.
 set -eu
-[ $# -ge 1 ] || { echo "usage: train/run.sh WORK_DIR [MINUTES]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: train/run.sh WORK_DIR [STAGE...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-minutes=${2:-110}
+shift
+[ $# -gt 0 ] || set -- tokenizer autoencoder render train judge distill
 python=${PYTHON:-python3}
 font=/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 [ -f "$font" ] || { echo "error: $font is missing: apt-get install fonts-noto-color-emoji" >&2; exit 1; }
-export OMP_WAIT_POLICY=passive
+export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
 
-[ -f "$work/tokenizer/vocab.json" ] || "$python" "$here/tokenizer.py" --out "$work/tokenizer"
-"$python" "$here/decoder.py" --work "$work" --threads 2
-[ -f "$work/trained" ] || "$python" "$here/train.py" --work "$work" --minutes "$minutes"
-touch "$work/trained"
-"$python" "$here/export.py" --work "$work" --folder "$work/folder" --file "$here/../models/tintype-mini.safetensors"
-cp "$work/log.csv" "$here/log.csv"
-"$python" "$here/curve.py" "$here/log.csv" "$here/curve.png"
-"$python" "$here/evaluate.py" --torch "$work" --threads 2 --json "$work/results.json"
+for stage in "$@"; do
+    case $stage in
+    tokenizer) [ -f "$work/tokenizer/vocab.json" ] || "$python" "$here/tokenizer.py" --out "$work/tokenizer" ;;
+    autoencoder) "$python" "$here/autoencoder.py" --work "$work" ;;
+    render) "$python" "$here/render.py" --work "$work" ;;
+    train) "$python" "$here/train.py" --work "$work" --cycles ${CYCLES:-6000} ;;
+    judge) "$python" "$here/judge.py" --out "$work/judge.pt" ;;
+    distill) "$python" "$here/distill.py" --work "$work" ;;
+    *) echo "error: there is no stage $stage" >&2; exit 2 ;;
+    esac
+done

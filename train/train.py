@@ -1,6 +1,6 @@
 """Trains the text encoder and the UNet together on the latents that render.py made.
 
-    python train/train.py --work DIR --cycles 7000 10000
+    python train/train.py --work DIR --cycles 6000 10000
 
 Several processes average their gradients. A cycle is a number of steps over which the learning rate
 falls along a cosine to nearly nothing; the model is good at the end of each, and better at the end
@@ -225,7 +225,7 @@ def worker(rank, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, help="folder of render.py; checkpoints and log go here")
-    parser.add_argument("--cycles", type=int, nargs="+", default=[7000], help="steps of every cycle")
+    parser.add_argument("--cycles", type=int, nargs="+", default=[6000], help="steps of every cycle")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--batch", type=int, default=24, help="samples per process and step")
     parser.add_argument("--seed", type=int, default=1234)

@@ -26,14 +26,14 @@ def main():
         *series(rows, "loss"),
         color="#9bb8d3",
         linewidth=1,
-        label="loss on training batches (the mix gets harder)"
+        label="loss on training batches (the mix gets harder)",
     )
     axis.plot(
         *series(rows, "held_out_loss"),
         color="#c0392b",
         marker="o",
         markersize=3,
-        label="held-out loss, averaged weights"
+        label="held-out loss, averaged weights",
     )
     axis.set_yscale("log")
     axis.set_xlabel("thousand samples")

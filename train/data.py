@@ -1,4 +1,4 @@
-"""Training samples from the files that render.py made: latents, and captions made anew each time."""
+"""Training samples: latents from the files that render.py made, or fresh ones; captions made anew each time."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 import grammar
 from common import fail
-from render import NONE, SIZE_NAMES, from_row, is_loose, path_of
+from render import EXACT, NONE, SIZE_NAMES, draw_scene, encode, from_row, is_loose, path_of
 from scenes import LAYOUT_NAMES
 
 CENTRE, NORMAL = LAYOUT_NAMES.index("centre"), SIZE_NAMES.index("normal")
@@ -78,3 +78,17 @@ class Source:
             latents.append(latent)
             ids.append(self.tokenizer(text, length))
         return torch.from_numpy(np.stack(latents)).float(), torch.tensor(ids)
+
+
+class FreshSource:
+    """Batches of 512x512 scenes painted and encoded at once: slower, but needs no files."""
+
+    def __init__(self, autoencoder, painter, tokenizer, seed, held=False):
+        self.autoencoder, self.painter, self.tokenizer = autoencoder, painter, tokenizer
+        self.rng, self.kind = np.random.default_rng(seed), "held" if held else "full"
+
+    def batch(self, count, length):
+        scenes = [draw_scene(self.kind, self.rng, EXACT) for _ in range(count)]
+        images = np.stack([self.painter.paint(scene, self.rng, EXACT)[1] for scene in scenes])
+        ids = [self.tokenizer(grammar.caption(scene, self.rng), length) for scene in scenes]
+        return torch.from_numpy(encode(self.autoencoder, images)).float(), torch.tensor(ids)

@@ -21,15 +21,14 @@ import torch
 import single_file
 import tokenizer as bpe
 from common import fail, load_checkpoint, save_checkpoint, say, setup_threads
+from data import FreshSource
 from export import write_safetensors
-from latents import LatentMap, LatentPainter
+from networks import Diffusion
 from scenes import Painter
-from train import Diffusion, Source
 
 PEAK_RATE, FLOOR, WARMUP = 6e-4, 0.02, 30
 TASK, OUTPUT, FEATURE = 0.25, 1.0, 0.1  # weights of the v target, the teacher's output, its blocks
 EMA = 0.995
-LATE = 0.95  # of training: the full curriculum and all 77 tokens
 CHECKPOINT_SECONDS = 60
 
 
@@ -61,13 +60,6 @@ def learning_rate(progress, iteration):
     return PEAK_RATE * cosine * min(1.0, (iteration + 1) / WARMUP)
 
 
-def latent_map(work):
-    path = os.path.join(work, "latents.npz")
-    if not os.path.exists(path):
-        LatentMap.fit().save(path)
-    return LatentMap.load(path)
-
-
 def write_tokenizer(folder, texts):
     os.makedirs(folder, exist_ok=True)
     for name, key in (("vocab.json", "vocab"), ("merges.txt", "merges"), ("tokenizer_config.json", "tokenizer_config")):
@@ -92,9 +84,9 @@ class Heal:
         self._resume()
         write_tokenizer(os.path.join(args.work, "tokenizer"), self.texts)
         words = bpe.Tokenizer(os.path.join(args.work, "tokenizer"))
-        painter = LatentPainter(Painter(args.seed), latent_map(args.work))
-        self.source = Source(painter, words, [args.seed, self.iteration])
-        self.held = Source(painter, words, [args.seed, 77], held=True).batch(32, LATE)
+        vae, painter = single_file.build_vae(self.arrays, self.texts), Painter(args.seed)
+        self.source = FreshSource(vae, painter, words, [args.seed, self.iteration])
+        self.held = FreshSource(vae, painter, words, [args.seed, 77], held=True).batch(32, bpe.LENGTH)
         self.diffusion = Diffusion()
         self.generator = torch.Generator().manual_seed(args.seed * 1000003 + self.iteration)
 
@@ -133,7 +125,7 @@ class Heal:
 
     def step(self):
         """One optimizer step; returns the parts of the loss."""
-        latents, ids = self.source.batch(self.args.batch, LATE)
+        latents, ids = self.source.batch(self.args.batch, bpe.LENGTH)
         noisy, steps, target = self.diffusion.draw(latents, self.generator)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

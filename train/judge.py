@@ -46,7 +46,7 @@ SLOT_NAMES = list(SLOTS)
 LAYOUT_SLOTS = {name: (name,) for name in SLOTS} | {"beside": ("left", "right"), "above": ("top", "bottom")}
 VIEW, WINDOW = 128, 64  # the picture and a slot's window after shrinking by 4
 EASY = Curriculum(pairs=0.35, centred=0.3, sized=0.3, styled=0.4, jitter=14, size_jitter=16)
-ITERATIONS, BATCH, CHECKPOINT_SECONDS = 3000, 32, 120
+ITERATIONS, BATCH, CHECKPOINT_SECONDS = 2400, 32, 120
 
 
 def shrink(image):

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors import safe_open
 from torch import nn
@@ -156,4 +156,13 @@ def build_text(arrays, texts):
     missing, unknown = model.load_state_dict(tensors, strict=False)
     if unknown or any(not name.endswith("position_ids") for name in missing):
         fail(f"the text encoder's weights do not fit its config: {[*missing, *unknown][:3]}")
+    return model.eval().requires_grad_(False)
+
+
+def build_vae(arrays, texts):
+    """The AutoencoderTiny of the file, frozen."""
+    config = json.loads(texts["tintype.vae"])
+    known = inspect.signature(AutoencoderTiny.__init__).parameters
+    model = AutoencoderTiny(**{k: v for k, v in config.items() if k in known})
+    model.load_state_dict({k: t.reshape(model.state_dict()[k].shape) for k, t in part(arrays, "vae").items()})
     return model.eval().requires_grad_(False)

@@ -1,8 +1,8 @@
 """Trains the autoencoder: diffusers' AutoencoderTiny, 12 channels at 1/16 of the size.
 
-Encoder and decoder learn together on crops of scenes. The latents are held near a fixed linear map
-(latents.py) whose channels are ordered and scaled for diffusion; within that leash the encoder
-keeps what the decoder needs. The decoder sees a little noise on its latents, so that it forgives the
+At first the encoder learns a fixed linear map (latents.py), whose channels are ordered and scaled for
+diffusion, and the decoder learns to invert it. Then both learn together, with the latents held near
+the linear ones; within that leash the encoder keeps what the decoder needs. The decoder sees a little noise on its latents, so that it forgives the
 diffusion model.
 
     python train/autoencoder.py --work DIR --iterations 4000   resumes by itself
@@ -41,7 +41,8 @@ HALF_SHARE = 0.2  # of the crops come from scenes at 256x256
 LEARNING_RATE, FLOOR, WARMUP = 2e-3, 0.01, 50
 EMA = 0.999
 NOISE = 0.10  # largest deviation of the noise on the decoder's latents
-LEASH_START, LEASH_END, LEASH_TIME = 4.0, 0.25, 0.3
+APART = 0.2  # share of the training in which the decoder sees the linear latents
+LEASH_START, LEASH_END, LEASH_TIME = 4.0, 0.25, 0.4
 CHECKPOINT_SECONDS = 120
 
 
@@ -160,8 +161,8 @@ class Run:
         pixels, linear = self.crops.batch(self.args.batch)
         with torch.autocast("cpu", torch.bfloat16):
             latent = self.model.encoder(pixels).float()
-            noise = torch.rand(len(latent), 1, 1, 1) * NOISE
-            output = self.model.decoder(latent + noise * torch.randn_like(latent)).float()
+            noise = torch.rand(len(latent), 1, 1, 1) * NOISE * torch.randn_like(latent)
+            output = self.model.decoder((linear if progress < APART else latent) + noise).float()
         distance = (latent - linear).square().mean()
         loss = decoder_loss(output, pixels) + leash(progress) * distance
         self.optimizer.zero_grad(set_to_none=False)

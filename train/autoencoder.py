@@ -2,8 +2,8 @@
 
 At first the encoder learns a fixed linear map (latents.py), whose channels are ordered and scaled for
 diffusion, and the decoder learns to invert it. Then both learn together, with the latents held near
-the linear ones; within that leash the encoder keeps what the decoder needs. The decoder sees a little noise on its latents, so that it forgives the
-diffusion model.
+the linear ones; within that leash the encoder keeps what the decoder needs. The decoder sees a little
+noise on its latents, so that it forgives the diffusion model.
 
     python train/autoencoder.py --work DIR --iterations 4000   resumes by itself
     python train/autoencoder.py --work DIR --sheet out.png     looks at the result

@@ -68,7 +68,7 @@ def compare(item, verdict):
     result = {
         "objects": sorted(names.values()) == sorted(asked.values()),
         "position": set(slots) == set(wanted),
-        "size": all(slots[slot][1] == wanted[slot][1] for slot in set(slots) & set(wanted)),
+        "size": all(slot in slots and slots[slot][1] == size for slot, (_, size) in wanted.items()),
         "background": background == item["background"],
         "all": slots == wanted and background == item["background"],
     }

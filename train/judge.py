@@ -2,9 +2,10 @@
 
 Five windows of 256 pixels (centre, left, right, top, bottom) go through one small network with two
 answers each: an object's name or "nothing", and the object's size. The whole picture, shrunk, goes
-through a second one that names the background. Training renders are blurred, blocky and noisy at random, so that a model's picture
-is judged by what it shows and not by its crispness, and mangled objects (two objects mixed or
-halved, shuffled pieces, blobs) count as "nothing", so that a lookalike smear does not pass.
+through a second one that names the background. Training renders are blurred, blocky and noisy at
+random, so that a model's picture is judged by what it shows and not by its crispness, and mangled
+objects (two objects mixed or halved, shuffled pieces, blobs) count as "nothing", so that a lookalike
+smear does not pass.
 
     python train/judge.py --out judge.pt        trains it and tests it on fresh renders; resumes by itself
 """

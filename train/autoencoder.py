@@ -6,6 +6,7 @@ the linear ones; within that leash the encoder keeps what the decoder needs. The
 noise on its latents, so that it forgives the diffusion model.
 
     python train/autoencoder.py --work DIR --iterations 4000   resumes by itself
+    python train/autoencoder.py --work DIR --refine 3000       the decoder alone: latents stay as they are
     python train/autoencoder.py --work DIR --sheet out.png     looks at the result
 """
 
@@ -38,7 +39,7 @@ CONFIG = {
 }
 CROP = 12  # latent cells on a side
 HALF_SHARE = 0.2  # of the crops come from scenes at 256x256
-LEARNING_RATE, FLOOR, WARMUP = 2e-3, 0.01, 50
+LEARNING_RATE, REFINE_RATE, FLOOR, WARMUP = 2e-3, 1.2e-3, 0.01, 50
 EMA = 0.999
 NOISE = 0.10  # largest deviation of the noise on the decoder's latents
 APART = 0.2  # share of the training in which the decoder sees the linear latents
@@ -153,26 +154,50 @@ class Run:
             },
         )
 
-    def step(self):
-        progress = self.count / self.args.iterations
-        rate = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+    @property
+    def refining(self):
+        """After the latents are settled only the decoder goes on learning."""
+        return self.count >= self.args.iterations
+
+    def _set_rate(self):
+        """Sets the learning rate; returns the progress of the training, or of the refining."""
+        done = self.count - self.args.iterations if self.refining else self.count
+        progress = done / (self.args.refine if self.refining else self.args.iterations)
+        cosine = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+        peak = REFINE_RATE if self.refining else LEARNING_RATE
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * rate * min(1.0, (self.count + 1) / WARMUP)
+            group["lr"] = peak * cosine * min(1.0, (done + 1) / WARMUP)
+        return progress
+
+    def _encode(self, pixels):
+        """The learning encoder's latents; when refining, those of the settled one."""
+        if not self.refining:
+            return self.model.encoder(pixels).float()
+        with torch.no_grad():
+            return self.average.encoder(pixels).float()
+
+    def step(self):
+        progress, refining = self._set_rate(), self.refining
         pixels, linear = self.crops.batch(self.args.batch)
         with torch.autocast("cpu", torch.bfloat16):
-            latent = self.model.encoder(pixels).float()
+            latent = self._encode(pixels)
             noise = torch.rand(len(latent), 1, 1, 1) * NOISE * torch.randn_like(latent)
-            output = self.model.decoder((linear if progress < APART else latent) + noise).float()
+            apart = not refining and progress < APART
+            output = self.model.decoder((linear if apart else latent) + noise).float()
         distance = (latent - linear).square().mean()
         loss = decoder_loss(output, pixels) + leash(progress) * distance
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()
+        for parameter in self.parameters:
+            if parameter.grad is None:  # the encoder's, after a start in the middle of refining
+                parameter.grad = torch.zeros_like(parameter)
         average_gradients(self.parameters, self.args.workers)
         self.optimizer.step()
         self.count += 1
         decay = min(EMA, (1 + self.count) / (10 + self.count))
+        old, new = (self.average.decoder, self.model.decoder) if refining else (self.average, self.model)
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
+            torch._foreach_lerp_(list(old.parameters()), list(new.parameters()), 1 - decay)
         return float((output.detach() - pixels).square().mean()), float(distance.detach())
 
     @torch.no_grad()
@@ -199,11 +224,12 @@ def report(run, errors):
 def train(rank, args):
     run, orphan, errors = Run(rank, args), Orphan(), []
     mark = saved = time.time()
-    while run.count < args.iterations:
+    end = args.iterations + args.refine
+    while run.count < end:
         orphan.check()
         errors.append(run.step())
         run.spent, mark = run.spent + time.time() - mark, time.time()
-        done = run.count == args.iterations
+        done = run.count in (args.iterations, end)
         if rank == 0 and (run.count % 100 == 0 or done):
             report(run, errors)
             errors = []
@@ -224,7 +250,7 @@ def load_trained(work):
 @torch.no_grad()
 def round_trip(model, image):
     """uint8 [H,W,3] encoded and decoded."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     out = model.decode(model.encode(pixels).latents).sample[0]
     return ((out.clamp(-1, 1) + 1) * 127.5 + 0.5).byte().permute(1, 2, 0).numpy()
 
@@ -252,6 +278,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, help="folder for checkpoints")
     parser.add_argument("--iterations", type=int, default=4000)
+    parser.add_argument("--refine", type=int, default=0, help="more iterations, of the decoder alone")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--batch", type=int, default=6, help="crops per process and step")
     parser.add_argument("--seed", type=int, default=21)

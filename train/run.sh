@@ -2,7 +2,7 @@
 # Makes the built-in models from packages: tokenizer, autoencoder, latents, then the text encoder and the
 # UNet, the judge, and the student of four steps. Stop it at any time; the same command goes on where it was.
 #   train/run.sh WORK_DIR [STAGE...]
-# Without a stage all are run in order: tokenizer autoencoder render train judge distill.
+# Without a stage all are run in order: tokenizer autoencoder render train judge refine distill.
 # Afterwards `train/finish.sh WORK_DIR` writes the files in models/ and measures them.
 # CYCLES: steps of each cycle of the UNet's training; more of them go on from the last one's end.
 set -eu
@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 shift
-[ $# -gt 0 ] || set -- tokenizer autoencoder render train judge distill
+[ $# -gt 0 ] || set -- tokenizer autoencoder render train judge refine distill
 python=${PYTHON:-python3}
 font=/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 [ -f "$font" ] || { echo "error: $font is missing: apt-get install fonts-noto-color-emoji" >&2; exit 1; }
@@ -21,6 +21,7 @@ for stage in "$@"; do
     case $stage in
     tokenizer) [ -f "$work/tokenizer/vocab.json" ] || "$python" "$here/tokenizer.py" --out "$work/tokenizer" ;;
     autoencoder) "$python" "$here/autoencoder.py" --work "$work" ;;
+    refine) "$python" "$here/autoencoder.py" --work "$work" --refine 4000 ;;
     render) "$python" "$here/render.py" --work "$work" ;;
     train) "$python" "$here/train.py" --work "$work" --cycles ${CYCLES:-6000} ;;
     judge) "$python" "$here/judge.py" --out "$work/judge.pt" ;;

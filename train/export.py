@@ -151,7 +151,7 @@ def write_folder(folder, parts, scheduler, tokenizer_folder):
 
 def preview_rows(work):
     """Three rows of coefficients, of the latent's channels and a constant: red, green, blue in -1..1."""
-    return json.dumps(json.loads(read_text(os.path.join(work, "projection.json")))["rows"])
+    return json.dumps({"rows": json.loads(read_text(os.path.join(work, "projection.json")))["rows"]})
 
 
 def write_file(path, parts, scheduler, state, work):

@@ -227,7 +227,7 @@ def main():
     parser.add_argument("--work", required=True, help="folder of render.py; checkpoints and log go here")
     parser.add_argument("--cycles", type=int, nargs="+", default=[6000], help="steps of every cycle")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
-    parser.add_argument("--batch", type=int, default=24, help="samples per process and step")
+    parser.add_argument("--batch", type=int, default=16, help="samples per process and step")
     parser.add_argument("--seed", type=int, default=1234)
     args = parser.parse_args()
     args.work = os.path.abspath(args.work)

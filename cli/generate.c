@@ -166,11 +166,6 @@ static bool on_progress(void *user, const tt_progress *report)
     return j->preview_code == CLI_OK;
 }
 
-static const char *precision_name(tt_precision precision)
-{
-    return precision == TT_PRECISION_F16 ? "f16" : "f32";
-}
-
 static void print_heading(job *j)
 {
     tt_device_info device;
@@ -178,7 +173,8 @@ static void print_heading(job *j)
     if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
         return;
     (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->request.info.name, j->request.info.family,
-                  (double)j->request.info.n_parameters * 1e-6, precision_name(j->request.info.precision), device.name);
+                  (double)j->request.info.n_parameters * 1e-6, tt_precision_name(j->request.info.precision),
+                  device.name);
     (void)fflush(out);
 }
 

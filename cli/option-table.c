@@ -97,8 +97,9 @@ static const cli_option table[] = {
      "HTML page to write: pictures side by side, plots, tables"},
     {"accuracy", NULL, 0, COMPARE, CLI_TEXT, AT(accuracy), 0, 0, "FILE",
      "JSON of train/evaluate.py --engine, shown beside the figures"},
-    {"precision", "type", 0, MODEL | COMPARE, CLI_CHOICE, AT(precision), 0, 0, "auto|f32|f16",
-     "storage on the device; auto: as the model's file"},
+    {"precision", "type", 0, MODEL | COMPARE, CLI_CHOICE, AT(precision), 0, 0, "auto|f32|f16|half|int8",
+     "storage and products: f16 multiplies in float, half in half or bfloat16, int8 is W8A8; auto: half or f32, as the "
+     "model's file"},
     {"device", NULL, 0, DEVICE, CLI_TEXT, AT(device), 0, 0, "NAME|INDEX",
      "default: the best; `tintype devices` lists them"},
     {"cache-dir", NULL, 0, DEVICE, CLI_TEXT, AT(cache_dir), 0, 0, "FOLDER",

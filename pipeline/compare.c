@@ -285,6 +285,7 @@ static tt_status compare_one(tt_comparing *c, tt_error *err)
     m->load_ms = now_ms() - begun;
     if (status != TT_OK)
         return status;
+    tt_model_pin_float(c->model);
     status = measure(c, err);
     if (c->model->scheduler == c->scheduler)
         c->model->scheduler = NULL; /* it serves the next model too */

@@ -274,7 +274,7 @@ static tt_status measure(tt_model *model, const tt_rates_key *key, tt_rates *rat
     for (size_t i = 0; i < sizeof all / sizeof *all && status == TT_OK; i++) {
         tt_sample sample = {.shape = all[i].is_vae ? key->vae : key->unet};
         double vae_conv3x3 = rates->vae_conv3x3;
-        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, &sample.kernels, err);
+        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, !all[i].is_vae, &sample.kernels, err);
         if (status == TT_OK)
             status = all[i].fn(&sample, rates, err);
         release(&sample);
@@ -298,10 +298,12 @@ static tt_rates_key key_of(const tt_model *model)
     const char *layer =
         vae->kind == TT_VAE_TINY ? "decoder.layers.3.conv.0.weight" : "decoder.mid_block.resnets.0.conv1.weight";
     tt_rates_key key = {.unet = {.storage = model->is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
+                                 .arithmetic = model->arithmetic,
                                  .type = type_of(model->unet_weights, "down_blocks.0.resnets.0.conv1.weight"),
                                  .channels = unet->channels[unet->n_blocks / 2],
                                  .side = UNET_SIDE},
                         .vae = {.storage = tt_model_vae_is_half(model) ? TT_STORAGE_F16 : TT_STORAGE_F32,
+                                .arithmetic = model->arithmetic,
                                 .type = type_of(model->vae_weights, layer),
                                 .channels = vae->decoder_channels[vae->n_decoder_blocks / 2],
                                 .side = VAE_SIDE}};

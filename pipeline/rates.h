@@ -19,6 +19,7 @@ typedef struct tt_rates {
 /* What rates depend on: the width of a network's middle, the form of its activations and weights. */
 typedef struct tt_rates_shape {
     tt_storage storage;
+    tt_arithmetic arithmetic;
     tt_dtype type;
     uint32_t channels, side; /* positions along a side */
 } tt_rates_shape;

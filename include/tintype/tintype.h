@@ -95,12 +95,20 @@ typedef struct tt_device_info {
 TT_API tt_status tt_devices_list(tt_context *context, tt_device_info **devices, size_t *n_devices);
 TT_API void tt_devices_free(tt_device_info *devices);
 
-/* How activations and weights are stored on the device; arithmetic is float in both. */
+/* How activations and weights are stored on the device, and how linear layers, convolutions and attention multiply.
+ * Sums, norms and softmax are float in all forms. A form whose instructions the device lacks does what the one before it
+ * in this list does. */
 typedef enum tt_precision {
-    TT_PRECISION_AUTO = 0, /* half where the model's file is half, else float */
-    TT_PRECISION_F32 = 1,
-    TT_PRECISION_F16 = 2
+    TT_PRECISION_AUTO = 0, /* HALF where the model's file is half or smaller, else F32 */
+    TT_PRECISION_F32 = 1,  /* float storage, float products */
+    TT_PRECISION_F16 = 2,  /* half storage, float products */
+    TT_PRECISION_HALF = 3, /* half storage, products of bfloat16 (x86) or half (GPUs) */
+    TT_PRECISION_INT8 = 4  /* W8A8: as HALF, but the UNet multiplies int8 weights (per output channel) by inputs that are
+                              quantized to int8 on the fly; its first and last layers stay float */
 } tt_precision;
+
+/* "auto", "f32", "f16", "half" or "int8"; static storage. */
+TT_API const char *tt_precision_name(tt_precision precision);
 
 /* Choices made when a device is opened. Fill with tt_device_params_default first. Strings are copied. */
 typedef struct tt_device_params {
@@ -160,7 +168,7 @@ typedef struct tt_model_info {
     uint64_t n_parameters;
     uint64_t n_ignored_tensors; /* tensors of the file that no stage uses (EMA copies, position ids, ...) */
     bool has_vae_encoder;       /* img2img and inpaint are possible */
-    tt_precision precision;     /* the form in use, never AUTO */
+    tt_precision precision;     /* the form in use, never AUTO; while no device is open, the wanted one */
     char container[16];         /* of the weights: "safetensors" or "GGUF" */
     char weights[32]; /* the type that most of the UNet's weights have ("F16", "Q4_K"; "w8c": int8 per channel) */
     uint64_t n_bytes; /* of all tensors in the model's files, without a VAE given apart */

@@ -3,16 +3,22 @@
 
 #include "base/checked.h"
 #include "cl-kernels/launch.h"
+#include "cl-kernels/tuning.h"
 
 #include <math.h>
 #include <stdio.h>
 
 /* Register tiles: 8 keys (or channels) x 3 vectors of 16 queries fill 24 of 32 wide registers; 4 x 1 suit 16 registers
  * of 8 floats or 32 of 4. Keys of a block: scores, keys and values should stay in the first or second cache level. */
-enum { WIDE_VECTORS = 3, WIDE_ROWS = 8, NARROW_VECTORS = 1, NARROW_ROWS = 4, VECTOR = 16, BLOCK_KEYS = 64 };
+enum { WIDE_VECTORS = 3, WIDE_ROWS = 8, NARROW_VECTORS = 1, NARROW_ROWS = 4, VECTOR = 16 };
+static const uint32_t tile_keys[] = {64, 128, 32};
 
 /* Output slices and lanes of a GPU work item. */
-enum { CHUNK_SLICES = 20, GPU_LANES = 32 };
+typedef struct plain_cut {
+    uint32_t slices, lanes;
+} plain_cut;
+static const plain_cut plain_cuts[] = {{20, 32}, {20, 64}, {20, 128}, {20, 16}, {10, 32}, {10, 64}, {10, 16}};
+enum { N_PLAIN_CUTS = sizeof(plain_cuts) / sizeof(plain_cuts[0]) };
 
 static tt_status check(const tt_attention_args *args, tt_error *err)
 {
@@ -44,30 +50,76 @@ static uint32_t choose_vectors(uint32_t most, size_t n_queries)
     return best;
 }
 
+/* Asks the tuning for one of n variants with these names. */
+static size_t ask(const tt_kernels *kernels, const tt_attention_args *args, char names[][TT_TUNING_NAME], size_t n)
+{
+    char key[TT_TUNING_KEY];
+    const char *list[TT_TUNING_NAMES], *storage = kernels->storage == TT_STORAGE_F16 ? "f16" : "f32";
+    (void)snprintf(key, sizeof(key), "d%u h%u b%u q%u k%u%s float %s", (unsigned)args->head_dim,
+                   (unsigned)args->n_heads, (unsigned)args->q.batch, (unsigned)(args->q.height * args->q.width),
+                   (unsigned)(args->k.height * args->k.width), args->causal ? " causal" : "", storage);
+    for (size_t i = 0; i < n; i++)
+        list[i] = names[i];
+    return tt_tuning_choose(kernels, "attention", key, list, n);
+}
+
+static void plan_plain(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch, char options[160])
+{
+    char names[N_PLAIN_CUTS][TT_TUNING_NAME];
+    for (size_t i = 0; i < N_PLAIN_CUTS; i++)
+        (void)snprintf(names[i], sizeof(names[i]), "c%ul%u", (unsigned)plain_cuts[i].slices,
+                       (unsigned)plain_cuts[i].lanes);
+    plain_cut cut = plain_cuts[ask(kernels, args, names, N_PLAIN_CUTS)];
+    uint32_t slices = args->head_dim / 4, n_chunks = (slices + cut.slices - 1) / cut.slices;
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DCHUNK_SLICES=%u", slices, (slices + n_chunks - 1) / n_chunks);
+    launch->global[0] = tt_round_up((size_t)args->q.height * args->q.width, cut.lanes);
+    launch->global[1] *= n_chunks;
+    launch->local[0] = cut.lanes;
+}
+
+/* Vectors of queries, rows of keys and keys of a block: what suits the registers, then each with one thing changed. */
+static tt_status plan_tiles(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
+                            char options[160], tt_error *err)
+{
+    enum { N_KEYS = sizeof(tile_keys) / sizeof(tile_keys[0]), MAX_CUTS = N_KEYS + WIDE_VECTORS - 1 };
+    uint32_t cuts[MAX_CUTS][2]; /* vectors, keys */
+    char names[MAX_CUTS][TT_TUNING_NAME];
+    bool is_wide = false;
+    tt_status status = tt_launch_wide_registers(kernels, &is_wide, err);
+    if (status != TT_OK)
+        return status;
+    size_t n_queries = (size_t)args->q.height * args->q.width, n = 0;
+    uint32_t most = is_wide ? WIDE_VECTORS : NARROW_VECTORS, best = choose_vectors(most, n_queries);
+    int rows = is_wide ? WIDE_ROWS : NARROW_ROWS;
+    for (size_t i = 0; i < N_KEYS; i++) {
+        cuts[n][0] = best;
+        cuts[n++][1] = tile_keys[i];
+    }
+    for (uint32_t vectors = 1; vectors <= most; vectors++)
+        if (vectors != best) {
+            cuts[n][0] = vectors;
+            cuts[n++][1] = tile_keys[0];
+        }
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(names[i], sizeof(names[i]), "v%ur%dk%u", (unsigned)cuts[i][0], rows, (unsigned)cuts[i][1]);
+    const uint32_t *cut = cuts[ask(kernels, args, names, n)];
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_VECTORS=%u -DTILE_ROWS=%d -DTILE_KEYS=%u",
+                   args->head_dim / 4, cut[0], rows, cut[1]);
+    launch->global[0] = tt_ceil_div(n_queries, (size_t)cut[0] * VECTOR);
+    return TT_OK;
+}
+
 /* Fills the launch's sizes and the build options. */
 static tt_status make_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
                            char options[160], tt_error *err)
 {
-    size_t n_queries = (size_t)args->q.height * args->q.width;
-    uint32_t slices = args->head_dim / 4;
     *launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {1, 1, 1}};
     launch->global[1] = args->n_heads;
     launch->global[2] = args->q.batch;
-    if (kernels->family != TT_FAMILY_CPU_TILE) {
-        uint32_t n_chunks = (slices + CHUNK_SLICES - 1) / CHUNK_SLICES;
-        (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DCHUNK_SLICES=%u", slices, (slices + n_chunks - 1) / n_chunks);
-        launch->global[0] = tt_round_up(n_queries, GPU_LANES);
-        launch->global[1] *= n_chunks;
-        launch->local[0] = GPU_LANES;
-        return TT_OK;
-    }
-    bool is_wide = false;
-    tt_status status = tt_launch_wide_registers(kernels, &is_wide, err);
-    uint32_t vectors = choose_vectors(is_wide ? WIDE_VECTORS : NARROW_VECTORS, n_queries);
-    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_VECTORS=%u -DTILE_ROWS=%d -DTILE_KEYS=%d", slices, vectors,
-                   is_wide ? WIDE_ROWS : NARROW_ROWS, BLOCK_KEYS);
-    launch->global[0] = tt_ceil_div(n_queries, (size_t)vectors * VECTOR);
-    return status;
+    if (kernels->family == TT_FAMILY_CPU_TILE)
+        return plan_tiles(kernels, args, launch, options, err);
+    plan_plain(kernels, args, launch, options);
+    return TT_OK;
 }
 
 static void count_work(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch)

@@ -16,6 +16,9 @@ typedef enum tt_family {
     TT_FAMILY_GPU_PLAIN = 1 /* one work item per few outputs, lanes over neighbouring positions */
 } tt_family;
 
+/* "cpu-tile", "gpu-plain"; static storage. */
+const char *tt_family_name(tt_family family);
+
 typedef struct tt_caps {
     tt_device_info info;
     bool is_cpu;
@@ -50,6 +53,13 @@ cl_context tt_device_context(const tt_device *device);
 cl_device_id tt_device_id(const tt_device *device);
 cl_command_queue tt_device_queue(const tt_device *device);
 const tt_log *tt_device_log(const tt_device *device);
+
+/* Folder of compiled programs and of what was measured; NULL when there is none on disk. */
+const char *tt_device_cache_dir(const tt_device *device);
+
+/* First 16 hex digits of a digest of everything that says which driver this is: platform, device, versions. */
+enum { TT_DEVICE_KEY = 17 };
+tt_status tt_device_key(const tt_device *device, char key[TT_DEVICE_KEY], tt_error *err);
 
 /* True when buffers lie in the host's memory (CPUs, phones): they count in the process's resident memory then. */
 bool tt_device_shares_memory(const tt_device *device);

@@ -100,14 +100,13 @@ tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_err
 }
 
 /* after: event to wait for, or NULL; event: NULL when it is not wanted. */
-static tt_status enqueue(const tt_recorder *recorder, const tt_launch *launch, cl_event after, cl_event *event,
-                         tt_error *err)
+static tt_status enqueue(const tt_recorder *recorder, cl_command_queue queue, const tt_launch *launch, cl_event after,
+                         cl_event *event, tt_error *err)
 {
     const size_t *local = launch->local[0] == 0 ? NULL : launch->local;
-    cl_int code =
-        tt_device_cl(recorder->device)
-            ->enqueue_nd_range_kernel(tt_device_queue(recorder->device), launch->kernel, launch->n_dims, NULL,
-                                      launch->global, local, after != NULL, after != NULL ? &after : NULL, event);
+    cl_int code = tt_device_cl(recorder->device)
+                      ->enqueue_nd_range_kernel(queue, launch->kernel, launch->n_dims, NULL, launch->global, local,
+                                                after != NULL, after != NULL ? &after : NULL, event);
     if (code == CL_SUCCESS)
         return TT_OK;
     char what[128];
@@ -132,7 +131,8 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
     tt_status status = TT_OK;
     for (size_t i = first; i < end && status == TT_OK; i++) {
         bool is_last = i + 1 == end;
-        status = enqueue(recorder, &recorder->launches[i], i == first ? after : NULL, is_last ? done : NULL, err);
+        status = enqueue(recorder, tt_device_queue(recorder->device), &recorder->launches[i], i == first ? after : NULL,
+                         is_last ? done : NULL, err);
         if (status == TT_OK && ((i - first + 1) % LAUNCHES_PER_FLUSH == 0 || is_last))
             status = flush(recorder, err);
     }
@@ -153,15 +153,22 @@ size_t tt_recorder_count(const tt_recorder *recorder)
     return recorder->n_launches;
 }
 
-/* Enqueues everything with events and waits; *n_events says how many there are to release, also on failure. */
+/* Enqueues everything with events and waits, before and after too, for the other queue; *n_events says how many there
+ * are to release, also on failure. */
 static tt_status run_with_events(tt_recorder *recorder, cl_event *events, size_t *n_events, tt_error *err)
 {
-    for (*n_events = 0; *n_events < recorder->n_launches; (*n_events)++) {
-        tt_status status = enqueue(recorder, &recorder->launches[*n_events], NULL, &events[*n_events], err);
-        if (status != TT_OK)
-            return status;
+    cl_command_queue queue;
+    tt_status status = tt_device_finish(recorder->device, err);
+    if (status == TT_OK)
+        status = tt_device_profiling_queue(recorder->device, &queue, err);
+    for (*n_events = 0; *n_events < recorder->n_launches && status == TT_OK;) {
+        status = enqueue(recorder, queue, &recorder->launches[*n_events], NULL, &events[*n_events], err);
+        *n_events += status == TT_OK;
     }
-    return tt_device_finish(recorder->device, err);
+    if (status != TT_OK)
+        return status;
+    cl_int code = tt_device_cl(recorder->device)->finish(queue);
+    return code == CL_SUCCESS ? TT_OK : tt_device_fail(recorder->device, err, code, "clFinish");
 }
 
 /* The row of a stem, a new one when it is not there yet. There are as many rows as launches at most. */
@@ -196,15 +203,25 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
     return TT_OK;
 }
 
+uint64_t tt_recorder_private_bytes(const tt_recorder *recorder)
+{
+    const tt_cl *cl = tt_device_cl(recorder->device);
+    cl_ulong most = 0;
+    for (size_t i = 0; i < recorder->n_launches; i++) {
+        cl_ulong n_bytes = 0;
+        cl_int code = cl->get_kernel_work_group_info(recorder->launches[i].kernel, tt_device_id(recorder->device),
+                                                     CL_KERNEL_PRIVATE_MEM_SIZE, sizeof(n_bytes), &n_bytes, NULL);
+        if (code == CL_SUCCESS && n_bytes > most)
+            most = n_bytes;
+    }
+    return most;
+}
+
 tt_status tt_recorder_profile(tt_recorder *recorder, tt_profile_row **rows, size_t *n_rows, tt_error *err)
 {
     size_t n = recorder->n_launches, n_events = 0;
     *rows = NULL;
     *n_rows = 0;
-    if (!recorder->device->profiling)
-        return tt_fail(err, TT_ERROR_ARGUMENT,
-                       "no launch times on %s: the device was opened without profiling; open it with profiling",
-                       tt_device_caps(recorder->device)->info.name);
     *rows = calloc(n + 1, sizeof(**rows));
     cl_event *events = calloc(n + 1, sizeof(*events));
     tt_status status = TT_OK;

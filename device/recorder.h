@@ -32,8 +32,11 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
 
 size_t tt_recorder_count(const tt_recorder *recorder);
 
-/* Runs the list once on a profiling device and sums milliseconds, FLOPs and bytes per stem. *rows is freed with free().
- */
+/* Most private memory that a kernel of the list takes for each work item: on GPUs what does not fit its registers. */
+uint64_t tt_recorder_private_bytes(const tt_recorder *recorder);
+
+/* Runs the list once, on a queue with times, and sums milliseconds, FLOPs and bytes per stem. *rows is freed with
+ * free(). */
 typedef struct tt_profile_row {
     const char *stem;
     uint32_t n_launches;

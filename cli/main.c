@@ -52,9 +52,21 @@ static const char compare_details[] =
     "their blocks and decoders are compared one by one on the first model's inputs. docs/fidelity.md says what the\n"
     "figures mean.\n";
 
+static const char bench_details[] =
+    "\n"
+    "  tintype bench -m model.safetensors --precision int8 -b 10 --json > bench.json\n"
+    "  tintype bench --components\n"
+    "\n"
+    "Cold start: a new process without compiled kernels, the driver's included where it lets one choose (PoCL); warm\n"
+    "start: the same again. Then -b pictures (default 2), and each network alone with a table of its kernels against "
+    "the\n"
+    "device's measured peaks. bench/snapdragon.sh does this on a phone, bench/report.py draws several results.\n";
+
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
+    {"bench", CLI_IN_BENCH, 0, 0, "", "measure this device: starts, seconds per picture, every kernel", bench_details,
+     cli_bench_command},
     {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",

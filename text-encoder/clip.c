@@ -287,3 +287,13 @@ tt_status tt_clip_store(tt_clip *clip, tt_weight_store **store, tt_error *err)
     *store = clip->store;
     return status;
 }
+
+tt_recorder *tt_clip_recorder(tt_clip *clip)
+{
+    return clip->graph ? tt_graph_recorder(clip->graph) : NULL;
+}
+
+size_t tt_clip_arena_bytes(const tt_clip *clip)
+{
+    return clip->graph ? tt_graph_arena_bytes(clip->graph) : 0;
+}

@@ -246,6 +246,11 @@ size_t tt_unet_launches(const tt_unet *unet)
     return unet->graph ? tt_graph_launches(unet->graph) : 0;
 }
 
+tt_recorder *tt_unet_recorder(tt_unet *unet)
+{
+    return unet->graph ? tt_graph_recorder(unet->graph) : NULL;
+}
+
 tt_status tt_unet_store(tt_unet *unet, tt_weight_store **store, tt_error *err)
 {
     tt_status status = need_store(unet, err);

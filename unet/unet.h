@@ -65,6 +65,9 @@ uint64_t tt_unet_weight_bytes(const tt_unet *unet);
 size_t tt_unet_arena_bytes(const tt_unet *unet);
 size_t tt_unet_launches(const tt_unet *unet);
 
+/* The launches of a pass, for profiles; NULL before prepare and when weights pass through. */
+tt_recorder *tt_unet_recorder(tt_unet *unet);
+
 /* The store of its weights, to observe or replace them (graph/observe.h); made when it is not there yet, and gone after
  * tt_unet_release_device. */
 tt_status tt_unet_store(tt_unet *unet, tt_weight_store **store, tt_error *err);

@@ -324,3 +324,13 @@ tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *e
 {
     return need_store(vae, true, store, err);
 }
+
+tt_recorder *tt_vae_recorder(tt_vae *vae)
+{
+    return vae->graph ? tt_graph_recorder(vae->graph) : NULL;
+}
+
+size_t tt_vae_arena_bytes(const tt_vae *vae)
+{
+    return vae->graph ? tt_graph_arena_bytes(vae->graph) : 0;
+}

@@ -93,6 +93,11 @@ uint64_t tt_vae_weight_bytes(const tt_vae *vae);
 /* The share of one half. */
 uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder);
 
+/* The launches of a pass and its activations, for profiles: of the last decode or encode; NULL, 0 before it, and NULL
+ * when weights pass through. */
+tt_recorder *tt_vae_recorder(tt_vae *vae);
+size_t tt_vae_arena_bytes(const tt_vae *vae);
+
 /* The store of the decoder's weights, to observe or replace them (graph/observe.h); made when it is not there yet, and
  * gone after tt_vae_release_device. */
 tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err);

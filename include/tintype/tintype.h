@@ -96,15 +96,15 @@ TT_API tt_status tt_devices_list(tt_context *context, tt_device_info **devices, 
 TT_API void tt_devices_free(tt_device_info *devices);
 
 /* How activations and weights are stored on the device, and how linear layers, convolutions and attention multiply.
- * Sums, norms and softmax are float in all forms. A form whose instructions the device lacks does what the one before it
- * in this list does. */
+ * Sums, norms and softmax are float in all forms. A form whose instructions the device lacks does what the one before
+ * it in this list does. */
 typedef enum tt_precision {
     TT_PRECISION_AUTO = 0, /* HALF where the model's file is half or smaller, else F32 */
     TT_PRECISION_F32 = 1,  /* float storage, float products */
     TT_PRECISION_F16 = 2,  /* half storage, float products */
     TT_PRECISION_HALF = 3, /* half storage, products of bfloat16 (x86) or half (GPUs) */
-    TT_PRECISION_INT8 = 4  /* W8A8: as HALF, but the UNet multiplies int8 weights (per output channel) by inputs that are
-                              quantized to int8 on the fly; its first and last layers stay float */
+    TT_PRECISION_INT8 = 4 /* W8A8: as HALF, but the UNet multiplies int8 weights (per output channel) by inputs that are
+                             quantized to int8 on the fly; its first and last layers stay float */
 } tt_precision;
 
 /* "auto", "f32", "f16", "half" or "int8"; static storage. */
@@ -401,6 +401,51 @@ TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *pa
 
 /* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
 TT_API const char *tt_sampler_name(size_t index);
+
+/* ---- measuring ------------------------------------------------------------------------------------------------- */
+
+/* Launches of one kind in one pass. */
+typedef struct tt_kernel_time {
+    char op[24]; /* "conv3x3", "attention", ... */
+    uint32_t n_launches;
+    double ms;           /* on the device, by its own clock */
+    double flops, bytes; /* multiplications and additions; bytes that must be read and written at least */
+} tt_kernel_time;
+
+enum { TT_MAX_KERNEL_TIMES = 24 };
+
+typedef enum tt_bench_part { TT_BENCH_TEXT = 0, TT_BENCH_UNET, TT_BENCH_VAE } tt_bench_part;
+
+typedef struct tt_bench_params {
+    tt_bench_part part;
+    uint32_t width, height; /* of the picture, in pixels; ignored for the text encoder */
+    uint32_t batch;         /* UNet: 2 for classifier-free guidance; 0 counts as 1 */
+    uint32_t n_passes;      /* timed ones, 1 .. 1000 */
+} tt_bench_params;
+
+/* What one part of a model takes. */
+typedef struct tt_bench_report {
+    double first_ms;           /* packing weights, loading programs, planning, recording, and a first pass */
+    double best_ms, median_ms; /* of the timed passes, the host's share and the copies of inputs and outputs included */
+    uint32_t n_launches;       /* of a pass */
+    uint64_t weight_bytes, activation_bytes;
+    uint32_t n_kernels; /* 0 when weights pass through the device: then launches have no times of their own */
+    tt_kernel_time kernels[TT_MAX_KERNEL_TIMES]; /* of one more pass, slowest kind first */
+} tt_bench_report;
+
+/* Runs one part on made-up inputs: SD1's text encoder, the UNet, or the VAE decoder on a whole picture (no tiles).
+ * Whole pictures are timed by tt_generate itself (tt_generate_stats). A part that was in use goes on being usable. */
+TT_API tt_status tt_bench_run(tt_model *model, const tt_bench_params *params, tt_bench_report *report);
+
+/* What a device reaches in loops that do nothing else; 0 where it lacks the instructions. */
+typedef struct tt_device_peaks {
+    double float_flops, half_flops, int8_ops; /* multiplications and additions a second */
+    double read_bytes;                        /* bytes a second from memory larger than its caches */
+    char half_unit[16], int8_unit[16];        /* the instructions: "amx", "avx512", "fp16", "khr", ... or "none" */
+} tt_device_peaks;
+
+/* Measures the open device, a second or two. */
+TT_API tt_status tt_context_peaks(tt_context *context, tt_device_peaks *peaks);
 
 /* ---- quantization: a model made smaller ----------------------------------------------------------------------------
  */

@@ -221,30 +221,38 @@ static double flops_of(const shape *s, const job *j)
 }
 
 static void report(const shape *s, const form *f, const job *j, int n, double *wall, double best_cpu, tt_moment peak,
-                   uint32_t n_units)
+                   double peak_work, uint32_t n_units)
 {
     qsort(wall, (size_t)n, sizeof(*wall), compare);
     double flops = flops_of(s, j);
-    double peak_rate = tt_probe_flops() / peak.wall_s, best = flops / wall[0], median = flops / wall[n / 2];
+    double peak_rate = peak_work / peak.wall_s, best = flops / wall[0], median = flops / wall[n / 2];
     printf("%-20s %s %4ux%-3u %4u->%-5u %-6s %-4s %8.3f ms  best %6.1f  median %6.1f GFLOP/s  of peak %6.1f: %5.1f%%  "
            "cpu %5.1f%%, alone %7.1f GFLOP/s  packed %5.2f GB/s\n",
            s->where, s->n_taps == 9 ? "conv  " : "linear", s->width, s->height, s->n_in, s->n_out, f->name,
            tt_dtype_name(j->matrix.dtype), wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9,
-           100 * best / peak_rate, 100 * flops / best_cpu / (tt_probe_flops() / peak.cpu_s),
+           100 * best / peak_rate, 100 * flops / best_cpu / (peak_work / peak.cpu_s),
            flops / best_cpu * n_units * 1e-9, 1e-9 * j->packed_rate);
     (void)fflush(stdout);
+}
+
+/* The loop that a matrix is compared with. */
+static const tt_peak *peak_of(const tt_probe *probe, const job *j)
+{
+    static const tt_peak_kind kinds[] = {TT_PEAK_FLOAT, TT_PEAK_HALF, TT_PEAK_INT8};
+    const tt_peak *peak = &probe->peaks[kinds[j->matrix.arithmetic]];
+    return peak->recorder != NULL ? peak : &probe->peaks[TT_PEAK_FLOAT];
 }
 
 /* Runs the job once between two reads: some drivers' clFinish returns before the work is done. */
 static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, tt_error *err)
 {
     uint32_t word;
-    tt_status status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+    tt_status status = tt_buffer_read(probe->kernels.device, &j->buffers[1], 0, &word, sizeof(word), err);
     tt_moment start = tt_moment_now();
     if (status == TT_OK)
-        status = tt_bench_run(probe->device, j->recorder, took, err);
+        status = tt_bench_replay(probe->kernels.device, j->recorder, took, err);
     if (status == TT_OK)
-        status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
+        status = tt_buffer_read(probe->kernels.device, &j->buffers[1], 0, &word, sizeof(word), err);
     tt_moment end = tt_moment_now();
     *took = (tt_moment){end.wall_s - start.wall_s, end.cpu_s - start.cpu_s};
     return status;
@@ -253,18 +261,18 @@ static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, t
 static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family,
                          tt_arithmetic arithmetic, widening widen, int n_runs, tt_error *err)
 {
-    tt_kernels kernels = {.device = probe->device, .storage = f->storage, .family = family, .arithmetic = arithmetic};
+    tt_kernels kernels = {.device = probe->kernels.device, .storage = f->storage, .family = family, .arithmetic = arithmetic};
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
-    tt_status status = tt_dot_probe(probe->device, &kernels.dot, err);
+    tt_status status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
     if (status != TT_OK)
         return status;
     status = set_up(&kernels, s, f->weights, widen, &j, err);
     if (status == TT_OK)
         status = run_job(probe, &j, &took, err);
     for (int i = 0; i < n_runs && status == TT_OK; i++) {
-        status = tt_bench_run(probe->device, probe->compute, &took, err);
+        status = tt_bench_replay(probe->kernels.device, peak_of(probe, &j)->recorder, &took, err);
         peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
         peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
         if (status == TT_OK)
@@ -273,7 +281,7 @@ static tt_status measure(const tt_probe *probe, const shape *s, const form *f, t
         best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
     }
     if (status == TT_OK)
-        report(s, f, &j, n_runs, wall, best_cpu, peak, tt_device_caps(probe->device)->n_compute_units);
+        report(s, f, &j, n_runs, wall, best_cpu, peak, peak_of(probe, &j)->work, tt_device_caps(probe->kernels.device)->n_compute_units);
     tear_down(&kernels, &j);
     return status;
 }
@@ -353,7 +361,7 @@ static tt_status measure_asked(const tt_probe *probe, const request *asked, cons
     bool has_whole_blocks = (size_t)s->n_in * s->n_taps % tt_dtype_block(f.weights) == 0;
     if (!is_wanted || !has_whole_blocks)
         return TT_OK;
-    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->device)->family;
+    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->kernels.device)->family;
     return measure(probe, s, &f, family, asked->arithmetic, asked->widen, asked->n_runs, err);
 }
 

@@ -1,4 +1,5 @@
 /* bench-start.c - cold and warm start, each in a process of its own. */
+#define _XOPEN_SOURCE 700 /* nftw */
 #include "cli/bench.h"
 
 #include <ftw.h>

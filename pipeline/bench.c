@@ -1,5 +1,6 @@
 /* bench.c - tt_bench_run: one part of a model, timed as a whole and kernel by kernel. */
-#include "base/checked.h"
+#include "cl-kernels/dot.h"
+#include "cl-kernels/peak.h"
 #include "device/recorder.h"
 #include "pipeline/model.h"
 
@@ -248,5 +249,22 @@ tt_status tt_bench_run(tt_model *model, const tt_bench_params *params, tt_bench_
     status = measure(&bench, report, err);
     free(bench.in);
     free(bench.out);
+    return status;
+}
+
+tt_status tt_context_peaks(tt_context *context, tt_device_peaks *peaks)
+{
+    enum { RUNS = 5 };
+    tt_error *err = tt_context_begin(context);
+    *peaks = (tt_device_peaks){0};
+    if (!context->device)
+        return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
+    tt_kernels kernels = {.device = context->device, .family = tt_device_caps(context->device)->family};
+    double *const rates[] = {&peaks->float_flops, &peaks->half_flops, &peaks->int8_ops, &peaks->read_bytes};
+    tt_status status = tt_dot_probe(context->device, &kernels.dot, err);
+    for (int i = 0; i <= TT_PEAK_READ && status == TT_OK; i++)
+        status = tt_peak_measure(&kernels, (tt_peak_kind)i, RUNS, rates[i], err);
+    snprintf(peaks->half_unit, sizeof peaks->half_unit, "%s", tt_dot_name(kernels.dot.half));
+    snprintf(peaks->int8_unit, sizeof peaks->int8_unit, "%s", tt_dot_name(kernels.dot.int8));
     return status;
 }

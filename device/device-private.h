@@ -38,6 +38,7 @@ struct tt_device {
     bool cache_warned;
     tt_source_fn sources;
     tt_program *programs; /* list, newest first */
+    uint32_t notes[TT_DEVICE_N_NOTES];
 };
 
 /* Releases all programs of the device. */

@@ -13,7 +13,7 @@ enum { PATCH_BYTES = 1 << 20, MAX_VECTORS = 48, MAX_ROWS = 288, MAX_COLUMNS = 14
 /* What a cut is judged by. */
 typedef struct work {
     const tt_conv3x3_args *args;
-    uint32_t n_groups, n_blocks, n_panels, n_units; /* staged groups, blocks of weights with taps */
+    uint32_t n_channel_blocks, n_panels, n_units;
     size_t panel_bytes;
     bool is_strided;
     double block_cycles; /* of 32 outputs x 16 positions x 64 bytes */
@@ -35,21 +35,12 @@ static size_t count_vectors(const work *w, const tt_conv3x3_cut *cut)
     return vectors * cut->images;
 }
 
-/* Bytes of a staged group: an odd number of cache lines, so that the groups of a block lie in different sets of a
- * cache. */
-static size_t group_bytes(size_t positions)
-{
-    size_t lines = tt_ceil_div(positions * 4, 64);
-    return (lines | 1) * 64;
-}
-
 static bool fits(const work *w, tt_conv3x3_cut *cut)
 {
-    size_t positions = patch_positions(w, cut), n_bytes = group_bytes(positions);
     uint32_t pictures = w->is_strided ? 4 : 1, margin = w->is_strided ? 1 : 2;
-    cut->group_bytes = (uint32_t)n_bytes;
+    cut->block_bytes = (uint32_t)patch_positions(w, cut) * TT_DOT_BLOCK_BYTES;
     return cut->width + margin <= MAX_COLUMNS && pictures * cut->images * (cut->height + margin) <= MAX_ROWS &&
-           count_vectors(w, cut) <= MAX_VECTORS && n_bytes * w->n_groups + 128 <= PATCH_BYTES;
+           count_vectors(w, cut) <= MAX_VECTORS && (size_t)cut->block_bytes * w->n_channel_blocks <= PATCH_BYTES;
 }
 
 /* Estimated cycles of the launch. An item stages its patch, then multiplies pairs of vectors; its weights come from
@@ -61,8 +52,8 @@ static double estimate(const work *w, const tt_conv3x3_cut *cut)
     double rectangles = (double)(tt_ceil_div(out->width, cut->width) * tt_ceil_div(out->height, cut->height) *
                                  tt_ceil_div(out->batch, cut->images));
     double items = rectangles * (double)tt_ceil_div(w->n_panels, cut->panels);
-    double staging = (double)patch_positions(w, cut) * w->n_groups * 2.0;
-    double multiplying = (double)(n_vectors + n_vectors % 2) * w->n_blocks * w->block_cycles;
+    double staging = (double)patch_positions(w, cut) * w->n_channel_blocks * 32.0;
+    double multiplying = (double)(n_vectors + n_vectors % 2) * w->n_channel_blocks * 9 * w->block_cycles;
     double fetching = (double)w->panel_bytes / 4.0, finishing = (double)n_vectors * 300.0;
     double panel = (multiplying > fetching ? multiplying : fetching) + finishing;
     double rounds = (double)tt_ceil_div((size_t)items, w->n_units);
@@ -107,11 +98,10 @@ tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *a
     bool is_amx = (matrix->arithmetic == TT_ARITHMETIC_INT8 ? kernels->dot.int8 : kernels->dot.half) == TT_DOT_AMX;
     uint32_t blocks = tt_dot_blocks(matrix);
     work w = {.args = args,
-              .n_groups = blocks * TT_DOT_GROUPS,
-              .n_blocks = blocks * 9,
+              .n_channel_blocks = blocks,
               .n_panels = tt_matrix_panels(matrix),
               .n_units = tt_device_caps(kernels->device)->n_compute_units,
-              .panel_bytes = tt_dot_panel_bytes(matrix, kernels),
+              .panel_bytes = tt_dot_panel_bytes(matrix),
               .is_strided = args->mode == TT_CONV_DOWN || args->mode == TT_CONV_DOWN_ASYM,
               .block_cycles = is_amx ? 48 : 512};
     *cut = (tt_conv3x3_cut){0};
@@ -146,7 +136,7 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
                       (uint32_t)args->mode);
     tt_launcher_uint4(launcher, cut->width, cut->height, cut->images, cut->panels);
     tt_launcher_uint4(launcher, tt_dot_blocks(matrix), cut->blocks,
-                      (uint32_t)tt_dot_panel_bytes(matrix, launcher->kernels), cut->group_bytes);
+                      (uint32_t)tt_dot_panel_bytes(matrix), cut->block_bytes);
 }
 
 /* Options of the program. */

@@ -1,81 +1,119 @@
 /* conv3x3-dot.cl - 3x3 convolution with dot product units of CPUs; weights packed as in matrix-dot.h.
  *
  * A work item (local size 1) computes a rectangle of output positions for some panels of 32 outputs. It stages the part
- * of the input that the rectangle reads once: rounded to bfloat16 or quantized with one scale, max |x| / 127, as [group
- * of four bytes][position][4 bytes] (conv3x3-patch.clh). A tap is then an offset into the staged patch, sixteen
- * neighbouring positions at a tap are neighbours in memory, and every weight is read once per rectangle.
+ * of the input that the rectangle reads once, rounded to bfloat16 or quantized with one scale, max |x| / 127
+ * (conv3x3-patch.clh). A tap is then an offset into the staged patch, and every weight is read once per rectangle.
  *
  * *_at: geometries of the planes, see place.clh; that of the input starts at its border's corner;
  * shape: out width, out height, images, slices of out;
  * input: in width, in height, slices of in, panels of 32 outputs;
  * options: has per-image bias, has residual, activation, mode;
  * cut: width and height of a rectangle, images of it, panels of a work item;
- * blocks: channel blocks, channel blocks of a run of dot_multiply, bytes of a panel, bytes of a staged group. */
+ * blocks: channel blocks, channel blocks of a run of dot_multiply, bytes of a panel, bytes of a staged block. */
 #include "common.clh"
 #include "wide.clh"
 #include "place.clh"
 #include "conv3x3-taps.clh"
+#include "tile-activate.clh"
 #include "dot.clh"
 #include "dot-finish.clh"
+#include "conv3x3-multiply.clh"
 #include "conv3x3-patch.clh"
 
-/* Sixteen outputs at a time: where they are in the patch, and in the picture. */
+/* Unit of a position that does not exist. */
+#define CONV_NOWHERE 0xffffffffu
+
+/* Sixteen positions of the patch at a time. */
 typedef struct conv_vectors {
     uint n;
-    uint at[CONV_MAX_VECTORS];
-    tt_place place[CONV_MAX_VECTORS]; /* of the first; relative to the rectangle */
+    uint at[CONV_MAX_VECTORS];                                   /* bytes of the first in a block of the patch */
+    uint image[CONV_MAX_VECTORS];                                /* of the batch */
+    uint out_at[CONV_MAX_VECTORS][DOT_LANES];                    /* units of the outputs in a slice */
+    uint residual_at[CONV_MAX_VECTORS][DOT_LANES];
 } conv_vectors;
 
-/* Rows whose width is a multiple of 16 are cut into vectors. Others are not: then vectors run over the positions of the
- * patch in one piece, and what lies between two rows is not stored. */
-static void find_vectors(const patch *p, conv_vectors *vectors)
+/* Adds the vector that starts at a position of one of the patch's images. */
+static void add_vector(const patch *p, const dot_result *result, uint image, uint x, uint y, conv_vectors *vectors)
 {
-    bool is_cut = p->width % DOT_LANES == 0;
-    uint n_columns = is_cut ? p->width : (p->height - 1) * p->pitch + p->width;
-    uint n_rows = is_cut ? p->height : 1;
-    vectors->n = 0;
-    for (uint i = 0; i < p->n_images; i++)
-        for (uint y = 0; y < n_rows; y++)
-            for (uint x = 0; x < n_columns; x += DOT_LANES) {
-                tt_place place = {x, y, i};
-                if (!is_cut) {
-                    place.x = x % p->pitch;
-                    place.y = x / p->pitch;
-                }
-                vectors->place[vectors->n] = place;
-                vectors->at[vectors->n++] = (i * patch_image(p) + y * p->pitch + x) * 4;
-            }
-}
-
-/* Units of a vector's positions in a plane; DOT_NOWHERE where it has none. */
-static void find_units(const patch *p, tt_geometry plane, tt_place place, uint *units)
-{
+    uint v = vectors->n++;
+    vectors->at[v] = (image * patch_image(p) + y * p->pitch + x) * DOT_BLOCK_BYTES;
+    vectors->image[v] = p->image + image;
     for (uint lane = 0; lane < DOT_LANES; lane++) {
-        tt_place at = {p->x + place.x, p->y + place.y, p->image + place.image};
-        units[lane] = place.x < p->width && place.y < p->height ? tt_unit(plane, at) : DOT_NOWHERE;
-        place.x++;
-        if (place.x == p->pitch) {
-            place.x = 0;
-            place.y++;
+        tt_place place = {p->x + x, p->y + y, p->image + image};
+        bool exists = x < p->width && y < p->height;
+        vectors->out_at[v][lane] = exists ? tt_unit(result->out_at, place) : CONV_NOWHERE;
+        vectors->residual_at[v][lane] = exists ? tt_unit(result->residual_at, place) : CONV_NOWHERE;
+        if (++x == p->pitch) {
+            x = 0;
+            y++;
         }
     }
 }
 
-/* Scales of a panel's sums and what is added to them. scale: of the codes of the inputs. */
-static void find_scales(const dot_result *r, const __global uchar *panel_end, uint panel, uint image, float scale,
-                        float *scales, float *offsets)
+/* Rows whose width is a multiple of 16 are cut into vectors. Others are not: then vectors run over the positions of the
+ * patch in one piece, and what lies between two rows is not stored. */
+static void find_vectors(const patch *p, const dot_result *result, conv_vectors *vectors)
 {
-    for (uint o = 0; o < DOT_OUTPUTS; o++) {
-        uint slice = panel * 8 + o / 4;
-        scales[o] = 1.0f;
-        offsets[o] = r->bias[panel * DOT_OUTPUTS + o];
-#if !DOT_HALF
-        scales[o] = scale * ((const __global float *)panel_end)[o];
-        offsets[o] -= 128.0f * (float)((const __global int *)panel_end)[DOT_OUTPUTS + o] * scales[o];
+    bool is_cut = p->width % DOT_LANES == 0;
+    uint n_columns = is_cut ? p->width : (p->height - 1) * p->pitch + p->width, n_rows = is_cut ? p->height : 1;
+    vectors->n = 0;
+    for (uint i = 0; i < p->n_images; i++)
+        for (uint y = 0; y < n_rows; y++)
+            for (uint x = 0; x < n_columns; x += DOT_LANES)
+                add_vector(p, result, i, is_cut ? x : x % p->pitch, is_cut ? y : x / p->pitch, vectors);
+}
+
+/* Ends and stores four positions of a slice. */
+static void store_four(const dot_result *r, float16 v, uint slice, uint image, const uint *out_at,
+                       const uint *residual_at)
+{
+    const size_t base = (size_t)slice * r->out_at.slice;
+    if (out_at[3] == out_at[0] + 3 && out_at[2] == out_at[0] + 2) {
+        tt_store16(dot_end(r, v, slice, residual_at[0], image, 4), r->out, base + out_at[0]);
+        return;
+    }
+    float values[16];
+    vstore16(v, 0, values);
+    for (uint i = 0; i < 4; i++) {
+        float16 one = (float16)(0.0f);
+        one.s0123 = vload4(i, values);
+        if (out_at[i] != CONV_NOWHERE)
+            tt_store4(dot_end(r, one, slice, residual_at[i], image, 1).s0123, r->out, base + out_at[i]);
+    }
+}
+
+/* Sums of 16 outputs of a position as numbers. numbers: the panel's 32 scales and 32 sums of codes; inputs were codes +
+ * 128 (int8 only). */
+static float16 scale_sums(const dot_sum *sums, uint half_panel, const __global float *numbers, float scale, float16 bias)
+{
+#if DOT_HALF
+    return vload16(0, sums) + bias;
+#else
+    int16 offset = as_int16(vload16(2 + half_panel, numbers)) * 128;
+    return convert_float16(vload16(0, sums) - offset) * (scale * vload16(half_panel, numbers)) + bias;
 #endif
-        if (r->has_image_bias && slice < r->n_slices)
-            offsets[o] += tt_load1(r->image_bias, ((size_t)r->image_bias_at.first + image * r->image_bias_at.image +
-                                                   (size_t)slice * r->image_bias_at.slice) * 4 + o % 4);
+}
+
+/* Finishes and stores one vector of a panel. sums: [2][16 positions][16 outputs] */
+static void finish_vector(const dot_result *r, const dot_sum *sums, const __global float *numbers, float scale,
+                          uint panel, const conv_vectors *vectors, uint v)
+{
+    for (uint h = 0; h < 2; h++) {
+        float16 bias = vload16(panel * 2 + h, r->bias);
+        uint first = panel * 8 + h * 4, n_slices = first < r->n_slices ? min(r->n_slices - first, 4u) : 0;
+        for (uint four = 0; four < DOT_LANES; four += 4) {
+            float16 row[4], slice[4];
+#pragma unroll
+            for (uint i = 0; i < 4; i++)
+                row[i] = scale_sums(sums + h * CONV_HALF_SUMS + (four + i) * DOT_LANES, h, numbers, scale, bias);
+            slice[0] = (float16)(row[0].s0123, row[1].s0123, row[2].s0123, row[3].s0123);
+            slice[1] = (float16)(row[0].s4567, row[1].s4567, row[2].s4567, row[3].s4567);
+            slice[2] = (float16)(row[0].s89ab, row[1].s89ab, row[2].s89ab, row[3].s89ab);
+            slice[3] = (float16)(row[0].scdef, row[1].scdef, row[2].scdef, row[3].scdef);
+            for (uint s = 0; s < n_slices; s++)
+                store_four(r, slice[s], first + s, vectors->image[v], &vectors->out_at[v][four],
+                           &vectors->residual_at[v][four]);
+        }
     }
 }
 
@@ -84,16 +122,6 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
                           const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                           uint4 shape, uint4 input, uint4 options, uint4 cut, uint4 blocks)
 {
-    conv_shape conv = make_conv_shape(shape, input, options.w);
-    patch p;
-    p.in = tt_make_geometry(in_at);
-    p.n_slices = input.z;
-    p.group_bytes = blocks.w;
-    p.n_groups = blocks.x * DOT_GROUPS;
-    patch_make(&p, &conv, shape.z, cut);
-    conv_vectors vectors;
-    find_vectors(&p, &vectors);
-
     dot_result result;
     result.bias = bias;
     result.has_image_bias = options.x != 0;
@@ -103,36 +131,39 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
     result.residual = residual;
     result.residual_at = tt_make_geometry(residual_at);
     result.activation = options.z;
+    result.is_geglu = false;
     result.out = out;
     result.out_at = tt_make_geometry(out_at);
+    result.width = shape.x;
+    result.height = shape.y;
     result.n_slices = shape.w;
+
+    conv_shape conv = make_conv_shape(shape, input, options.w);
+    patch p;
+    p.in = tt_make_geometry(in_at);
+    p.n_slices = input.z;
+    p.n_blocks = blocks.x;
+    p.block_bytes = blocks.w;
+    patch_make(&p, &conv, shape.z, cut);
+    conv_vectors vectors;
+    find_vectors(&p, &result, &vectors);
 
     uchar x[CONV_PATCH_BYTES] __attribute__((aligned(64)));
     dot_sum sums[CONV_MAX_VECTORS * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
-    float scale = patch_stage(in, &p, x);
     uint at[CONV_MAX_RUN * 9];
+    float scale = patch_stage(in, &p, x);
     for (uint b = 0; b < blocks.y; b++)
         for (uint tap = 0; tap < 9; tap++)
-            at[b * 9 + tap] = b * DOT_GROUPS * p.group_bytes + patch_tap(&p, tap / 3, tap % 3) * 4;
+            at[b * 9 + tap] = b * p.block_bytes + patch_tap(&p, tap / 3, tap % 3) * DOT_BLOCK_BYTES;
 
     uint first = get_global_id(1) * cut.w, last = min(first + cut.w, input.w);
     for (uint panel = first; panel < last; panel++) {
         const __global uchar *w = weights + (size_t)panel * blocks.z;
-        for (uint b = 0; b < blocks.x; b += blocks.y) {
-            uint n = min(blocks.y, blocks.x - b);
-            dot_multiply(w + (size_t)b * 9 * DOT_PANEL_BLOCK, x + (size_t)b * DOT_GROUPS * p.group_bytes, at, n * 9,
-                         p.group_bytes, vectors.at, vectors.n, sums, b == 0);
-        }
-        const __global uchar *end = w + (size_t)blocks.x * 9 * DOT_PANEL_BLOCK;
-        float scales[DOT_OUTPUTS], offsets[DOT_OUTPUTS];
-        for (uint v = 0; v < vectors.n; v++) {
-            uint out_units[DOT_LANES], residual_units[DOT_LANES];
-            tt_place place = vectors.place[v];
-            if (v == 0 || place.image != vectors.place[v - 1].image)
-                find_scales(&result, end, panel, p.image + place.image, scale, scales, offsets);
-            find_units(&p, result.out_at, place, out_units);
-            find_units(&p, result.residual_at, place, residual_units);
-            dot_finish(&result, sums + v * DOT_VECTOR_SUMS, scales, offsets, panel, out_units, residual_units);
-        }
+        for (uint b = 0; b < blocks.x; b += blocks.y)
+            conv_multiply(w + (size_t)b * 9 * DOT_PANEL_BLOCK, x + (size_t)b * p.block_bytes, at,
+                          min(blocks.y, blocks.x - b) * 9, vectors.at, vectors.n, sums, b == 0);
+        const __global float *numbers = (const __global float *)(w + (size_t)blocks.x * 9 * DOT_PANEL_BLOCK);
+        for (uint v = 0; v < vectors.n; v++)
+            finish_vector(&result, sums + v * DOT_VECTOR_SUMS, numbers, scale, panel, &vectors, v);
     }
 }

@@ -8,7 +8,7 @@
 typedef struct tt_conv3x3_cut {
     uint32_t width, height, images; /* of a rectangle; images > 1 only with whole ones */
     uint32_t panels;                /* of a work item */
-    uint32_t group_bytes;           /* of the staged patch: four bytes of a channel group at all its positions */
+    uint32_t block_bytes;           /* of the staged patch: 64 bytes at all its positions */
     uint32_t blocks;                /* channel blocks that are multiplied in one run */
 } tt_conv3x3_cut;
 

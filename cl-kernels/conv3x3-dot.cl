@@ -63,23 +63,40 @@ static void find_vectors(const patch *p, const dot_result *result, conv_vectors 
                 add_vector(p, result, i, is_cut ? x : x % p->pitch, is_cut ? y : x / p->pitch, vectors);
 }
 
-/* Ends and stores four positions of a slice. */
-static void store_four(const dot_result *r, float16 v, uint slice, uint image, const uint *out_at,
-                       const uint *residual_at)
+/* Four positions that are not neighbours. */
+static float16 load_apart(const __global tt_elem *slice, const uint *at)
 {
-    const size_t base = (size_t)slice * r->out_at.slice;
-    if (out_at[3] == out_at[0] + 3 && out_at[2] == out_at[0] + 2) {
-        tt_store16(dot_end(r, v, slice, residual_at[0], image, 4), r->out, base + out_at[0]);
-        return;
-    }
+    float values[16];
+    for (uint i = 0; i < 4; i++)
+        vstore4(at[i] != CONV_NOWHERE ? tt_load4(slice, at[i]) : (float4)(0.0f), i, values);
+    return vload16(0, values);
+}
+
+static void store_apart(float16 v, __global tt_elem *slice, const uint *at)
+{
     float values[16];
     vstore16(v, 0, values);
-    for (uint i = 0; i < 4; i++) {
-        float16 one = (float16)(0.0f);
-        one.s0123 = vload4(i, values);
-        if (out_at[i] != CONV_NOWHERE)
-            tt_store4(dot_end(r, one, slice, residual_at[i], image, 1).s0123, r->out, base + out_at[i]);
-    }
+    for (uint i = 0; i < 4; i++)
+        if (at[i] != CONV_NOWHERE)
+            tt_store4(vload4(i, values), slice, at[i]);
+}
+
+/* Ends and stores four positions of a slice. */
+static void store_four(const dot_result *r, float16 v, uint slice, const uint *out_at, const uint *residual_at)
+{
+    __global tt_elem *out = r->out + (size_t)slice * r->out_at.slice * 4;
+    const __global tt_elem *residual = r->residual + (size_t)slice * r->residual_at.slice * 4;
+    bool is_run = out_at[3] == out_at[0] + 3 && out_at[2] == out_at[0] + 2;
+    if (r->has_residual && is_run)
+        v += tt_load16(residual, residual_at[0]);
+    else if (r->has_residual)
+        v += load_apart(residual, residual_at);
+    if (r->activation != TT_ACT_NONE)
+        v = tile_activate(v, r->activation);
+    if (is_run)
+        tt_store16(v, out, out_at[0]);
+    else
+        store_apart(v, out, out_at);
 }
 
 /* Sums of 16 outputs of a position as numbers. numbers: the panel's 32 scales and 32 sums of codes; inputs were codes +
@@ -94,12 +111,29 @@ static float16 scale_sums(const dot_sum *sums, uint half_panel, const __global f
 #endif
 }
 
+/* What is added to 16 outputs of an image. */
+static float16 find_bias(const dot_result *r, uint panel, uint half_panel, uint image)
+{
+    float16 bias = vload16(panel * 2 + half_panel, r->bias);
+    if (!r->has_image_bias)
+        return bias;
+    float values[16];
+    size_t at = r->image_bias_at.first + image * r->image_bias_at.image;
+    for (uint i = 0; i < 4; i++) {
+        uint slice = panel * 8 + half_panel * 4 + i;
+        vstore4(slice < r->n_slices ? tt_load4(r->image_bias, at + (size_t)slice * r->image_bias_at.slice)
+                                    : (float4)(0.0f),
+                i, values);
+    }
+    return bias + vload16(0, values);
+}
+
 /* Finishes and stores one vector of a panel. sums: [2][16 positions][16 outputs] */
 static void finish_vector(const dot_result *r, const dot_sum *sums, const __global float *numbers, float scale,
                           uint panel, const conv_vectors *vectors, uint v)
 {
     for (uint h = 0; h < 2; h++) {
-        float16 bias = vload16(panel * 2 + h, r->bias);
+        float16 bias = find_bias(r, panel, h, vectors->image[v]);
         uint first = panel * 8 + h * 4, n_slices = first < r->n_slices ? min(r->n_slices - first, 4u) : 0;
         for (uint four = 0; four < DOT_LANES; four += 4) {
             float16 row[4], slice[4];
@@ -111,8 +145,7 @@ static void finish_vector(const dot_result *r, const dot_sum *sums, const __glob
             slice[2] = (float16)(row[0].s89ab, row[1].s89ab, row[2].s89ab, row[3].s89ab);
             slice[3] = (float16)(row[0].scdef, row[1].scdef, row[2].scdef, row[3].scdef);
             for (uint s = 0; s < n_slices; s++)
-                store_four(r, slice[s], first + s, vectors->image[v], &vectors->out_at[v][four],
-                           &vectors->residual_at[v][four]);
+                store_four(r, slice[s], first + s, &vectors->out_at[v][four], &vectors->residual_at[v][four]);
         }
     }
 }

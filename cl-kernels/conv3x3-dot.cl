@@ -194,7 +194,8 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
         const __global uchar *w = weights + (size_t)panel * blocks.z;
         for (uint b = 0; b < blocks.x; b += blocks.y)
             conv_multiply(w + (size_t)b * 9 * DOT_PANEL_BLOCK, x + (size_t)b * p.block_bytes, at,
-                          min(blocks.y, blocks.x - b) * 9, vectors.at, vectors.n, sums, b == 0);
+                          min(blocks.y, blocks.x - b) * 9, vectors.at, vectors.n,
+                          (size_t)w + (panel + 1 < last ? blocks.z : 0) + (size_t)b * 9 * DOT_PANEL_BLOCK, sums, b == 0);
         const __global float *numbers = (const __global float *)(w + (size_t)blocks.x * 9 * DOT_PANEL_BLOCK);
         for (uint v = 0; v < vectors.n; v++)
             finish_vector(&result, sums + v * DOT_VECTOR_SUMS, numbers, scale, panel, &vectors, v);

@@ -1,14 +1,13 @@
 /* conv3x3-dot.c - cuts a convolution into rectangles and records it. */
 #include "cl-kernels/conv3x3-dot.h"
 
-#include "cl-kernels/dot.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
 
 #include <stdio.h>
 
 /* Sizes of the kernel's private arrays: the staged patch, vectors of 16 positions, rows and columns of a patch. */
-enum { PATCH_BYTES = 1 << 20, MAX_VECTORS = 48, MAX_ROWS = 288, MAX_COLUMNS = 140, MAX_RUN = 80 };
+enum { PATCH_BYTES = 1 << 20, MAX_VECTORS = 64, MAX_ROWS = 288, MAX_COLUMNS = 140, MAX_RUN = 80 };
 
 /* What a cut is judged by. */
 typedef struct work {
@@ -35,16 +34,15 @@ static size_t count_vectors(const work *w, const tt_conv3x3_cut *cut)
     return vectors * cut->images;
 }
 
-static bool fits(const work *w, tt_conv3x3_cut *cut)
+static bool fits(const work *w, const tt_conv3x3_cut *cut)
 {
     uint32_t pictures = w->is_strided ? 4 : 1, margin = w->is_strided ? 1 : 2;
-    cut->block_bytes = (uint32_t)patch_positions(w, cut) * TT_DOT_BLOCK_BYTES;
     return cut->width + margin <= MAX_COLUMNS && pictures * cut->images * (cut->height + margin) <= MAX_ROWS &&
-           count_vectors(w, cut) <= MAX_VECTORS && (size_t)cut->block_bytes * w->n_channel_blocks <= PATCH_BYTES;
+           count_vectors(w, cut) <= MAX_VECTORS && patch_positions(w, cut) * TT_DOT_BLOCK_BYTES * w->n_channel_blocks <= PATCH_BYTES;
 }
 
-/* Estimated cycles of the launch. An item stages its patch, then multiplies pairs of vectors; its weights come from
- * memory or the last cache at some bytes a cycle. Items come in rounds of one for each compute unit. */
+/* Estimated cycles of the launch, fitted to measurements. An item stages its patch, which takes longer where rows of
+ * the input are not read as a whole, then multiplies pairs of vectors; its weights come from memory at 4 bytes a cycle. Items come in rounds of one for each compute unit. */
 static double estimate(const work *w, const tt_conv3x3_cut *cut)
 {
     const tt_plane *out = &w->args->out;
@@ -52,9 +50,10 @@ static double estimate(const work *w, const tt_conv3x3_cut *cut)
     double rectangles = (double)(tt_ceil_div(out->width, cut->width) * tt_ceil_div(out->height, cut->height) *
                                  tt_ceil_div(out->batch, cut->images));
     double items = rectangles * (double)tt_ceil_div(w->n_panels, cut->panels);
-    double staging = (double)patch_positions(w, cut) * w->n_channel_blocks * 32.0;
+    double lines = (double)cut->images * (cut->height + 2) * (cut->width == out->width ? 1 : 160);
+    double staging = ((double)patch_positions(w, cut) * 36.0 + lines) * w->n_channel_blocks;
     double multiplying = (double)(n_vectors + n_vectors % 2) * w->n_channel_blocks * 9 * w->block_cycles;
-    double fetching = (double)w->panel_bytes / 4.0, finishing = (double)n_vectors * 300.0;
+    double fetching = (double)w->panel_bytes / 4.0, finishing = (double)n_vectors * 440.0;
     double panel = (multiplying > fetching ? multiplying : fetching) + finishing;
     double rounds = (double)tt_ceil_div((size_t)items, w->n_units);
     return (staging + panel * cut->panels) * (rounds + 0.1);
@@ -89,12 +88,27 @@ static void try_heights(const work *w, uint32_t width, double *best, tt_conv3x3_
     }
 }
 
+/* Widths of rectangles that are tried: the whole one, multiples of 16, and small ones for very many channels. */
+static uint32_t first_width(uint32_t out_width)
+{
+    return out_width + 2 <= MAX_COLUMNS ? out_width : MAX_COLUMNS / 16 * 16;
+}
+
+static uint32_t next_width(uint32_t width)
+{
+    return width > 16 ? (width - 1) / 16 * 16 : width / 2;
+}
+
+bool tt_conv3x3_dot_takes(const tt_kernels *kernels, const tt_matrix *matrix)
+{
+    return matrix->arithmetic != TT_ARITHMETIC_FLOAT && kernels->family == TT_FAMILY_CPU_TILE;
+}
+
 tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_conv3x3_cut *cut,
                              tt_error *err)
 {
     const tt_matrix *matrix = args->matrix;
     double best = 0.0;
-    uint32_t last = 0;
     bool is_amx = (matrix->arithmetic == TT_ARITHMETIC_INT8 ? kernels->dot.int8 : kernels->dot.half) == TT_DOT_AMX;
     uint32_t blocks = tt_dot_blocks(matrix);
     work w = {.args = args,
@@ -103,20 +117,10 @@ tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *a
               .n_units = tt_device_caps(kernels->device)->n_compute_units,
               .panel_bytes = tt_dot_panel_bytes(matrix),
               .is_strided = args->mode == TT_CONV_DOWN || args->mode == TT_CONV_DOWN_ASYM,
-              .block_cycles = is_amx ? 48 : 512};
+              .block_cycles = is_amx ? 43 : 512};
     *cut = (tt_conv3x3_cut){0};
-    for (uint32_t n = 1; n <= args->out.width; n++) {
-        uint32_t width = (uint32_t)tt_ceil_div(args->out.width, n);
-        if (args->out.width > 16)
-            width = (width + 15) / 16 * 16 < args->out.width && n > 1 ? (width + 15) / 16 * 16 : width;
-        if (width == last)
-            continue;
-        last = width;
+    for (uint32_t width = first_width(args->out.width); width > 0; width = next_width(width))
         try_heights(&w, width, &best, cut);
-        if (best > 0 && width <= 16)
-            break;
-    }
-    cut->blocks = blocks < MAX_RUN ? blocks : MAX_RUN;
     return best > 0 ? TT_OK : tt_kernels_fail_shape(err, "conv3x3", "the input has too many channels", &args->in);
 }
 
@@ -135,8 +139,7 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
                       (uint32_t)args->mode);
     tt_launcher_uint4(launcher, cut->width, cut->height, cut->images, cut->panels);
-    tt_launcher_uint4(launcher, tt_dot_blocks(matrix), cut->blocks,
-                      (uint32_t)tt_dot_panel_bytes(matrix), cut->block_bytes);
+    tt_launcher_uint2(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix));
 }
 
 /* Options of the program. */
@@ -148,17 +151,8 @@ static void set_options(const tt_kernels *kernels, const tt_matrix *matrix, char
                    (int)(is_half ? kernels->dot.half : kernels->dot.int8), is_half, PATCH_BYTES, MAX_VECTORS, MAX_RUN);
 }
 
-static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args)
-{
-    double bytes = tt_launch_plane_bytes(kernels, &args->in) + tt_launch_plane_bytes(kernels, &args->out) +
-                   (double)args->matrix->values.n_bytes;
-    if (args->residual != NULL)
-        bytes += tt_launch_plane_bytes(kernels, args->residual);
-    return bytes;
-}
-
-tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
-                                tt_error *err)
+tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args *args, double bytes,
+                                tt_recorder *recorder, tt_error *err)
 {
     const tt_plane *out = &args->out;
     tt_conv3x3_cut cut;
@@ -171,11 +165,11 @@ tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args
     set_arguments(&launcher, args, &cut);
     size_t rectangles = tt_ceil_div(out->width, cut.width) * tt_ceil_div(out->height, cut.height) *
                         tt_ceil_div(out->batch, cut.images);
-    tt_launch launch = {.stem = "conv3x3",
+    tt_launch launch = {.stem = args->matrix->arithmetic == TT_ARITHMETIC_HALF ? "conv3x3-bf16" : "conv3x3-int8",
                         .n_dims = 2,
                         .global = {rectangles, tt_ceil_div(tt_matrix_panels(args->matrix), cut.panels), 1},
                         .local = {1, 1, 1},
                         .flops = 18.0 * (double)tt_plane_positions(out) * args->matrix->n_in * args->matrix->n_out,
-                        .bytes = count_bytes(kernels, args)};
+                        .bytes = bytes};
     return tt_launcher_record(&launcher, &launch, recorder);
 }

@@ -9,7 +9,7 @@
  * input: in width, in height, slices of in, panels of 32 outputs;
  * options: has per-image bias, has residual, activation, mode;
  * cut: width and height of a rectangle, images of it, panels of a work item;
- * blocks: channel blocks, channel blocks of a run of dot_multiply, bytes of a panel, bytes of a staged block. */
+ * packed: channel blocks, bytes of a panel. */
 #include "common.clh"
 #include "wide.clh"
 #include "place.clh"
@@ -17,6 +17,7 @@
 #include "tile-activate.clh"
 #include "dot.clh"
 #include "dot-finish.clh"
+#include "dot-stage.clh"
 #include "conv3x3-multiply.clh"
 #include "conv3x3-patch.clh"
 
@@ -150,10 +151,25 @@ static void finish_vector(const dot_result *r, const dot_sum *sums, const __glob
     }
 }
 
+/* Fetches what finish_vector will read or write of some vectors. */
+static void fetch_results(const dot_result *r, uint panel, const conv_vectors *vectors, uint first, uint n)
+{
+    for (uint s = panel * 8; s < min(panel * 8 + 8, r->n_slices); s++)
+        for (uint v = first; v < first + n; v++)
+            for (uint lane = 0; lane < DOT_LANES; lane += 32 / sizeof(tt_elem)) {
+                uint out = vectors->out_at[v][lane], residual = vectors->residual_at[v][lane];
+                if (out == CONV_NOWHERE)
+                    continue;
+                fetch_line((size_t)(r->out + ((size_t)s * r->out_at.slice + out) * 4));
+                if (r->has_residual)
+                    fetch_line((size_t)(r->residual + ((size_t)s * r->residual_at.slice + residual) * 4));
+            }
+}
+
 __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __global uchar *weights,
                           const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                           const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
-                          uint4 shape, uint4 input, uint4 options, uint4 cut, uint4 blocks)
+                          uint4 shape, uint4 input, uint4 options, uint4 cut, uint2 packed)
 {
     dot_result result;
     result.bias = bias;
@@ -175,29 +191,37 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
     patch p;
     p.in = tt_make_geometry(in_at);
     p.n_slices = input.z;
-    p.n_blocks = blocks.x;
-    p.block_bytes = blocks.w;
+    p.n_blocks = packed.x;
     patch_make(&p, &conv, shape.z, cut);
     conv_vectors vectors;
     find_vectors(&p, &result, &vectors);
 
-    uchar x[CONV_PATCH_BYTES] __attribute__((aligned(64)));
-    dot_sum sums[CONV_MAX_VECTORS * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
+    uchar x[CONV_PATCH_BYTES + DOT_LANES * DOT_BLOCK_BYTES] __attribute__((aligned(64)));
+    dot_sum sums[2 * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
     uint at[CONV_MAX_RUN * 9];
     float scale = patch_stage(in, &p, x);
-    for (uint b = 0; b < blocks.y; b++)
+    for (uint b = 0; b < min(p.n_blocks, (uint)CONV_MAX_RUN); b++)
         for (uint tap = 0; tap < 9; tap++)
             at[b * 9 + tap] = b * p.block_bytes + patch_tap(&p, tap / 3, tap % 3) * DOT_BLOCK_BYTES;
 
+    conv_begin();
     uint first = get_global_id(1) * cut.w, last = min(first + cut.w, input.w);
+    uint n_lines = DOT_PANEL_BLOCK / 64 / max((vectors.n + 1) / 2, 1u);
     for (uint panel = first; panel < last; panel++) {
-        const __global uchar *w = weights + (size_t)panel * blocks.z;
-        for (uint b = 0; b < blocks.x; b += blocks.y)
-            conv_multiply(w + (size_t)b * 9 * DOT_PANEL_BLOCK, x + (size_t)b * p.block_bytes, at,
-                          min(blocks.y, blocks.x - b) * 9, vectors.at, vectors.n,
-                          (size_t)w + (panel + 1 < last ? blocks.z : 0) + (size_t)b * 9 * DOT_PANEL_BLOCK, sums, b == 0);
-        const __global float *numbers = (const __global float *)(w + (size_t)blocks.x * 9 * DOT_PANEL_BLOCK);
-        for (uint v = 0; v < vectors.n; v++)
-            finish_vector(&result, sums + v * DOT_VECTOR_SUMS, numbers, scale, panel, &vectors, v);
+        const __global uchar *w = weights + (size_t)panel * packed.y;
+        const __global float *numbers = (const __global float *)(w + (size_t)p.n_blocks * 9 * DOT_PANEL_BLOCK);
+        for (uint v = 0; v < vectors.n; v += 2) {
+            uint n = min(vectors.n - v, 2u);
+            fetch_results(&result, panel, &vectors, v, n);
+            for (uint b = 0; b < p.n_blocks; b += CONV_MAX_RUN) {
+                const __global uchar *run = w + (size_t)b * 9 * DOT_PANEL_BLOCK;
+                conv_ahead ahead = {(size_t)run + (panel + 1 < last ? packed.y : 0) + v / 2 * n_lines * 64, n_lines};
+                conv_multiply(run, x + (size_t)b * p.block_bytes, at, min(p.n_blocks - b, (uint)CONV_MAX_RUN) * 9,
+                              vectors.at + v, n, ahead, sums, b == 0);
+            }
+            for (uint i = 0; i < n; i++)
+                finish_vector(&result, sums + i * DOT_VECTOR_SUMS, numbers, scale, panel, &vectors, v + i);
+        }
     }
+    conv_end();
 }

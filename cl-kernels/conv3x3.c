@@ -1,6 +1,7 @@
 /* conv3x3.c - launcher of conv3x3.cl. */
 #include "cl-kernels/conv3x3.h"
 
+#include "cl-kernels/conv3x3-dot.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/zero-border.h"
 
@@ -82,6 +83,8 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
+    if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix))
+        return tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)
@@ -96,5 +99,7 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
 
 size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
 {
+    if (tt_conv3x3_dot_takes(kernels, matrix))
+        return 0;
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

@@ -254,6 +254,20 @@ static void pack_row_sliced(const tt_packing *pack, tt_output_row from, code_row
     }
 }
 
+/* Turns blocks of [32 outputs][64 bytes] into [2][16 groups][16 outputs][4 bytes]. */
+static void turn_blocks(uint8_t *block, size_t n_blocks)
+{
+    enum { GROUPS = TT_DOT_GROUPS, HALF = PANEL / 2 };
+    uint32_t rows[PANEL][GROUPS], turned[2][GROUPS][HALF];
+    for (size_t i = 0; i < n_blocks; i++, block += sizeof(rows)) {
+        memcpy(rows, block, sizeof(rows));
+        for (size_t output = 0; output < PANEL; output++)
+            for (size_t group = 0; group < GROUPS; group++)
+                turned[output / HALF][group][output % HALF] = rows[output][group];
+        memcpy(block, turned, sizeof(turned));
+    }
+}
+
 void tt_dot_pack_panel(const tt_packing *pack, const tt_output_row *rows, uint8_t *panel)
 {
     bool is_int8 = pack->matrix->arithmetic == TT_ARITHMETIC_INT8;
@@ -270,6 +284,8 @@ void tt_dot_pack_panel(const tt_packing *pack, const tt_output_row *rows, uint8_
             pack_row_sliced(pack, rows[lane], &row, lane, panel);
         sums[lane] = row.sum;
     }
+    if (pack->matrix->family == TT_FAMILY_CPU_TILE && pack->matrix->n_taps > 1)
+        turn_blocks(panel, (size_t)tt_dot_blocks(pack->matrix) * pack->matrix->n_taps);
     if (!is_int8)
         return;
     uint8_t *end = panel + tt_dot_panel_bytes(pack->matrix) - sizeof(scales) - sizeof(sums);

@@ -19,7 +19,7 @@
 typedef struct dot_group {
     const short *queries;
     float *outputs; /* [DOT_CHANNELS][32][16] */
-    float *base;    /* [32]: 128 * (127 - m) */
+    float *base;    /* [32]: 256 * (80 - m) */
     int last[32];   /* the last visible key of every query, counted from the block's first */
 } dot_group;
 
@@ -66,7 +66,7 @@ DOT_TARGET static void group_raise(const dot_group *group, const short *keys, ui
         float rise = max(max(b.x, b.y), max(b.z, b.w)) - DOT_ONE;
         rise = is_first ? rise : max(rise, 0.0f);
         group->base[j] -= rise;
-        float16 shrink = wide_exp2((float16)(rise * (-1.0f / 128.0f)));
+        float16 shrink = wide_exp2((float16)(rise * (-1.0f / 256.0f)));
         for (uint c = 0; c < DOT_CHANNELS && !is_first; c++)
             vstore16(vload16(c * 32 + j, group->outputs) * shrink, c * 32 + j, group->outputs);
     }
@@ -158,5 +158,5 @@ __kernel void attention_dot(const __global tt_elem *q, uint q_offset, const __gl
     size_t key_at = get_global_id(1) * HEAD_SLICES * key_units + (size_t)image * n_keys;
     attend(q + (q_offset + query_at) * 4, k + (k_offset + key_at) * 4, v + (v_offset + key_at) * 4,
            out + (out_offset + query_at) * 4, query_units, key_units, first, min(shape.x - first, (uint)TILE_QUERIES),
-           n_keys, shape.w != 0, scale * 128.0f);
+           n_keys, shape.w != 0, scale * 256.0f);
 }

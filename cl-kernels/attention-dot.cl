@@ -23,21 +23,22 @@ typedef struct dot_group {
     int last[32];   /* the last visible key of every query, counted from the block's first */
 } dot_group;
 
-/* Scores of keys step * 32 .. + 31 of the block, masked. */
-DOT_TARGET static void group_scores(const dot_group *group, const short *keys, uint step, const float *base,
-                                    float *scores)
+/* Scores of 16 queries (the half: 0 or 1) and 32 keys of the block, masked. The step before had other keys. */
+DOT_TARGET static void group_scores(const dot_group *group, const short *keys, uint step, uint half_group,
+                                    const float *rows, float *scores)
 {
     int first = (int)step * 32;
-    dot_scores(group->queries, keys + step * (DOT_DEPTH * 1024), base, scores);
+    dot_scores(group->queries + half_group * (DOT_DEPTH * 512), keys + step * (DOT_DEPTH * 1024),
+               rows + half_group * 256, half_group == 1, scores);
     if (group->last[0] < first + 31) {
-        int last[32];
-        for (uint j = 0; j < 32; j++)
-            last[j] = group->last[j] - first;
+        int last[16];
+        for (uint j = 0; j < 16; j++)
+            last[j] = group->last[half_group * 16 + j] - first;
         dot_mask(scores, last);
     }
 }
 
-/* rows[32][16] = base of every query. */
+/* rows[2][16][16] = base of every query. */
 DOT_TARGET static void group_spread_base(const dot_group *group, float *rows)
 {
     for (uint j = 0; j < 32; j++)
@@ -48,16 +49,16 @@ DOT_TARGET static void group_spread_base(const dot_group *group, float *rows)
  * again. */
 DOT_TARGET static void group_raise(const dot_group *group, const short *keys, uint n_steps, bool is_first, float *rows)
 {
-    float scores[1024] __attribute__((aligned(64)));
+    float scores[512] __attribute__((aligned(64)));
     float16 largest[32];
     for (uint j = 0; j < 32; j++)
         largest[j] = (float16)(DOT_MASKED);
-    for (uint i = 0; i < n_steps; i++) {
-        group_scores(group, keys, i, rows, scores);
-        for (uint j = 0; j < 32; j++) {
-            float16 a = vload16(j, scores), b = vload16(j + 32, scores);
+    for (uint i = 0; i < n_steps * 2; i++) {
+        group_scores(group, keys, i / 2, i % 2, rows, scores);
+        for (uint j = 0; j < 16; j++) {
+            float16 a = vload16(j, scores), b = vload16(j + 16, scores), *to = &largest[i % 2 * 16 + j];
             a = a > b ? a : b;
-            largest[j] = a > largest[j] ? a : largest[j];
+            *to = a > *to ? a : *to;
         }
     }
     for (uint j = 0; j < 32; j++) {
@@ -66,29 +67,28 @@ DOT_TARGET static void group_raise(const dot_group *group, const short *keys, ui
         float rise = max(max(b.x, b.y), max(b.z, b.w)) - DOT_ONE;
         rise = is_first ? rise : max(rise, 0.0f);
         group->base[j] -= rise;
-        float16 shrink = wide_exp2((float16)(rise * (-1.0f / 256.0f)));
-        for (uint c = 0; c < DOT_CHANNELS && !is_first; c++)
+        float16 shrink = wide_exp2((float16)(is_first ? 0.0f : rise * (-1.0f / 256.0f)));
+        for (uint c = 0; c < DOT_CHANNELS; c++)
             vstore16(vload16(c * 32 + j, group->outputs) * shrink, c * 32 + j, group->outputs);
     }
     group_spread_base(group, rows);
 }
 
 /* Makes the weights of a block; false when m does not suit some query. */
-DOT_TARGET static bool group_weights(const dot_group *group, const short *keys, uint n_steps, bool is_first,
-                                     const float *rows, short *weights)
+DOT_TARGET static bool group_weights(const dot_group *group, const short *keys, uint n_steps, const float *rows,
+                                     short *weights)
 {
-    float scores[2][1024] __attribute__((aligned(64)));
-    short largest[1024] __attribute__((aligned(64)));
-    for (uint j = 0; j < 32; j++)
-        ((short32 *)largest)[j] = (short32)(0);
-    dot_keep_queries(group->queries);
-    group_scores(group, keys, 0, rows, scores[0]);
+    float scores[1024] __attribute__((aligned(64)));
+    ushort32 largest = (ushort32)(0);
+    group_scores(group, keys, 0, 0, rows, scores);
     for (uint i = 0; i < n_steps; i++) {
+        group_scores(group, keys, i, 1, rows, scores + 512);
+        largest = dot_weights(scores, weights + i * 1024, largest);
         if (i + 1 < n_steps)
-            group_scores(group, keys, i + 1, rows, scores[(i + 1) % 2]);
-        dot_weights(scores[i % 2], weights + i * 1024, largest);
+            group_scores(group, keys, i + 1, 0, rows, scores);
+        largest = dot_weights(scores + 512, weights + i * 1024 + 512, largest);
     }
-    return dot_fits(largest, is_first);
+    return dot_fits(largest);
 }
 
 /* Adds a block to a group's sums. */
@@ -98,10 +98,17 @@ DOT_TARGET static void group_add_block(const dot_group *group, const short *keys
     float rows[512] __attribute__((aligned(64)));
     short weights[TILE_KEYS * 32] __attribute__((aligned(64)));
     group_spread_base(group, rows);
-    if (!group_weights(group, keys, n_steps, is_first, rows, weights)) {
-        group_raise(group, keys, n_steps, is_first, rows);
-        group_weights(group, keys, n_steps, is_first, rows, weights);
+    bool fits = group_weights(group, keys, n_steps, rows, weights);
+    if (fits) {
+        dot_add_values(weights, values, n_steps, group->outputs);
+        fits = !is_first || dot_sums_fit(group->outputs);
     }
+    if (fits)
+        return;
+    for (uint i = 0; i < DOT_GROUP_OUTPUTS && is_first; i += 16)
+        vstore16((float16)(0.0f), 0, group->outputs + i);
+    group_raise(group, keys, n_steps, is_first, rows);
+    (void)group_weights(group, keys, n_steps, rows, weights);
     dot_add_values(weights, values, n_steps, group->outputs);
 }
 

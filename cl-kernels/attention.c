@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Register tiles: 8 keys (or channels) x 3 vectors of 16 queries fill 24 of 32 wide registers; 4 x 1 suit 16 registers
  * of 8 floats or 32 of 4. Keys of a block: scores, keys and values should stay in the first or second cache level. */
@@ -87,7 +88,7 @@ static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *ar
                           char options[160])
 {
     size_t n_queries = (size_t)args->q.height * args->q.width, heads = (size_t)args->n_heads * args->q.batch;
-    size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = DOT_QUERIES;
+    size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = getenv("QB") ? (size_t)atoi(getenv("QB")) : DOT_QUERIES;
     while (item > DOT_GROUP && (tt_ceil_div(n_queries, item) * heads < 4 * n_cores || item >= 2 * n_queries ||
                                 item * args->head_dim > DOT_QUERIES * 160))
         item /= 2;
@@ -96,7 +97,7 @@ static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *ar
     launch->global[1] = args->n_heads;
     launch->global[2] = args->q.batch;
     (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DDOT_AMX=%d", args->head_dim / 4,
-                   (unsigned)item, DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
+                   (unsigned)item, getenv("KB") ? atoi(getenv("KB")) : DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
 }
 
 static void count_work(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch)

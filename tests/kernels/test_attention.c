@@ -1,5 +1,6 @@
 /* test_attention.c - attention against its reference: head widths, ragged queries and keys, causal, sharp, views. */
 #include "cl-kernels/attention.h"
+#include "cl-kernels/dot.h"
 #include "cl-kernels/reference/attention.h"
 #include "tests/support/test-device.h"
 
@@ -38,6 +39,28 @@ static const attention_case cases[] = {
     {"heads of 512, 112 tokens", 1, 512, 1, 14, 8, 112, false, 1, true},
     {"causal, 300 tokens", 2, 64, 1, 1, 300, 300, true, 3, true},
 };
+
+/* Forms with dot products: the units of the device, both storages. Returns how many. */
+static size_t dot_forms(tt_kernels forms[4])
+{
+    tt_dot best;
+    size_t n = 0;
+    tt_test_ok(tt_dot_probe(tt_test_device(), &best, tt_test_error()));
+    for (int unit = TT_DOT_AVX512; unit <= TT_DOT_AMX && best.half <= TT_DOT_AMX; unit++)
+        for (int storage = 0; storage < 2 && unit <= (int)best.half; storage++)
+            forms[n++] = (tt_kernels){.device = tt_test_device(),
+                                      .storage = (tt_storage)storage,
+                                      .family = TT_FAMILY_CPU_TILE,
+                                      .arithmetic = TT_ARITHMETIC_HALF,
+                                      .dot = {.half = (tt_dot_unit)unit}};
+    return n;
+}
+
+/* bfloat16 has 8 bits: rounding a score's factors, a weight and a value costs 3e-3 together where scores are near 1. */
+static double tolerance_of(const tt_kernels *form)
+{
+    return form->arithmetic == TT_ARITHMETIC_FLOAT ? tt_test_tolerance(form) : 5e-3;
+}
 
 static float *make_values(const tt_kernels *form, size_t n, float factor, uint64_t seed)
 {
@@ -91,9 +114,10 @@ static void check_case(const tt_kernels *form, const attention_case *c)
     tt_test_ok(tt_attention_record(form, &args, recorder, tt_test_error()));
     tt_test_run(recorder);
     char label[128];
-    (void)snprintf(label, sizeof(label), "attention %s: %s", tt_test_form_name(form), c->label);
+    (void)snprintf(label, sizeof(label), "attention %s %s: %s", tt_test_form_name(form), tt_dot_name(form->dot.half),
+                   c->label);
     float *got = tt_test_download(&out);
-    tt_test_close(got, want, tt_test_count(&out), tt_test_tolerance(form), label);
+    tt_test_close(got, want, tt_test_count(&out), tolerance_of(form), label);
     for (size_t i = 0; i < 3; i++)
         free(values[i]);
     free(want);
@@ -111,6 +135,18 @@ static void test_shapes(void **state)
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
             if (!cases[i].is_large || !tt_test_small())
                 check_case(&tt_test_forms()[f], &cases[i]);
+}
+
+static void test_dot_shapes(void **state)
+{
+    (void)state;
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
+        skip();
+    for (size_t f = 0; f < n_forms; f++)
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+            check_case(&forms[f], &cases[i]);
 }
 
 /* Queries, keys and values as channel views of one plane, the output as a view of another whose rest stays untouched.
@@ -144,7 +180,7 @@ static void check_views(const tt_kernels *form)
         const float *image_got = got + image * (n + 8 * (size_t)c.width);
         for (size_t i = 0; i < 8 * (size_t)c.width; i++)
             assert_true(image_got[i] != image_got[i]); /* still poison */
-        tt_test_close(image_got + 8 * (size_t)c.width, want + image * n, n, tt_test_tolerance(form), c.label);
+        tt_test_close(image_got + 8 * (size_t)c.width, want + image * n, n, tolerance_of(form), c.label);
     }
     float *arrays[] = {x, parts[0], parts[1], parts[2], want, got};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
@@ -158,6 +194,10 @@ static void test_views(void **state)
     (void)state;
     for (size_t f = 0; f < TT_TEST_N_FORMS; f++)
         check_views(&tt_test_forms()[f]);
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    for (size_t f = 0; f < n_forms; f++)
+        check_views(&forms[f]);
 }
 
 /* Arguments that do not fit together end in a sentence, not in a launch. */
@@ -185,7 +225,7 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_views),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_dot_shapes), cmocka_unit_test(test_views),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -396,6 +396,7 @@ double tt_test_rms(const float *got, const float *want, size_t n)
 void tt_test_close(const float *got, const float *want, size_t n, double tolerance, const char *label)
 {
     double rms = tt_test_rms(got, want, n);
+    if (getenv("SHOW")) { print_message("%s %.3g\n", label, rms); return; }
     if (rms <= tolerance)
         return;
     size_t worst = 0, n_nan = 0;

@@ -62,7 +62,7 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, in->width, in->height, tt_plane_slices(in), (matrix->n_out + 31) / 32);
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
                       (uint32_t)args->mode);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args)
@@ -81,10 +81,10 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
+    if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix)) {
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
-    if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix))
-        return tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
+        return status == TT_OK ? tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err) : status;
+    }
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)

@@ -53,7 +53,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), tt_matrix_slices(matrix), (matrix->n_out + 31) / 32, 0);
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
@@ -73,10 +73,10 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix)) {
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
-    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix))
-        return tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
+        return status == TT_OK ? tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err) : status;
+    }
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)

@@ -3,6 +3,8 @@
 
 #include "base/text.h"
 #include "cl-kernels/kernel-source.h"
+#include "cl-kernels/tuning.h"
+#include "device/crash-marker.h"
 #include "device/program.h"
 
 #include <string.h>
@@ -37,6 +39,19 @@ tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32
     return view;
 }
 
+/* Makes the kernel; while its program is built, a marker says which variant to avoid should the driver crash. */
+static tt_status create_guarded(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                                cl_kernel *kernel, tt_error *err)
+{
+    char text[TT_TUNING_MARKER];
+    tt_crash_marker marker = {0};
+    if (tt_tuning_marker(kernels->tuning, text) && !tt_program_is_built(kernels->device, file, options))
+        tt_crash_marker_begin(kernels->device, text, &marker);
+    tt_status status = tt_kernel_create(kernels->device, file, options, entry, kernel, err);
+    tt_crash_marker_release(&marker);
+    return status;
+}
+
 tt_status tt_kernels_make(const tt_kernels *kernels, const char *file, const char *extra_options, const char *entry,
                           cl_kernel *kernel, tt_error *err)
 {
@@ -48,7 +63,7 @@ tt_status tt_kernels_make(const tt_kernels *kernels, const char *file, const cha
         tt_text_format(&options, " %s", extra_options);
     tt_status status = tt_text_status(&options, err);
     if (status == TT_OK)
-        status = tt_kernel_create(kernels->device, file, options.bytes, entry, kernel, err);
+        status = create_guarded(kernels, file, options.bytes, entry, kernel, err);
     tt_text_free(&options);
     return status;
 }

@@ -146,7 +146,17 @@ const char *tt_tuning_form(const char *key)
     return form;
 }
 
-/* The first name from `index` on, in a circle, that is not disabled; index itself when all are. */
+double tt_tuning_tolerance(const char *key)
+{
+    const char *form = tt_tuning_form(key), *storage = strrchr(key, ' ');
+    if (strncmp(form, "int8 ", 5) == 0)
+        return 2e-2;
+    if (strncmp(form, "half ", 5) == 0 || strncmp(form, "bf16 ", 5) == 0)
+        return 1e-2;
+    return storage != NULL && strcmp(storage + 1, "f16") == 0 ? 1e-3 : 1e-5;
+}
+
+/* index, or the first name that is not disabled when that one is; index too when all are. */
 static size_t skip_disabled(const tt_tuning *tuning, const char *op, const char *form, const char *const *names,
                             size_t n_names, size_t index)
 {

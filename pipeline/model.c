@@ -173,6 +173,16 @@ const char *tt_model_family_name(const tt_model *model)
 
 /* ---- device objects */
 
+/* The family that suits the device, or the other one where that was found wrong. */
+static tt_family usable_family(const tt_context *context)
+{
+    tt_family family = tt_device_caps(context->device)->family;
+    tt_family other = family == TT_FAMILY_CPU_TILE ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE;
+    bool is_wrong = tt_tuning_is_disabled(context->tuning, "family", tt_family_name(family), "");
+    bool has_other = !tt_tuning_is_disabled(context->tuning, "family", tt_family_name(other), "");
+    return is_wrong && has_other ? other : family;
+}
+
 tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
 {
     tt_device *device = model->context->device;
@@ -180,7 +190,8 @@ tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kern
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
     *kernels = (tt_kernels){.device = device,
                             .storage = is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                            .family = tt_device_caps(device)->family};
+                            .family = usable_family(model->context),
+                            .tuning = model->context->tuning};
     return TT_OK;
 }
 

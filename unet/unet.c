@@ -121,6 +121,15 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
     return status;
 }
 
+tt_status tt_unet_tune(tt_unet *unet, const tt_unet_shape *shape, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = tt_unet_prepare(unet, shape, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(unet->graph, tuner, err);
+    tt_unet_release_graph(unet);
+    return status;
+}
+
 /* SDXL: [pooled text | sinusoids of the six time ids] for every image. */
 static tt_status write_added(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
 {

@@ -394,6 +394,71 @@ TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *pa
 /* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
 TT_API const char *tt_sampler_name(size_t index);
 
+/* ---- tuning: which variants of the kernels suit the device ------------------------------------------------------- */
+
+/* A choice that was measured on the open device. */
+typedef struct tt_tuned {
+    char op[32];           /* "linear" */
+    char key[96];          /* what the time depends on: shape, and as the last two words what is multiplied and how
+                              activations are stored: "320x320 n4096 q4_k f16" */
+    char name[32];         /* of the variant */
+    double ms, default_ms; /* of one run with it, and with the variant that is taken without measuring */
+} tt_tuned;
+
+/* A variant that is not used on the open device, because it gave wrong numbers or a run ended in it. */
+typedef struct tt_disabled {
+    char op[32], name[32];
+    char form[96]; /* the last two words of the keys that it is disabled for; "": all */
+    char reason[160];
+} tt_disabled;
+
+/* Choice, or disabled variant, `index` of the open device; false past the last. */
+TT_API bool tt_context_tuned_at(const tt_context *context, size_t index, tt_tuned *tuned);
+TT_API bool tt_context_disabled_at(const tt_context *context, size_t index, tt_disabled *disabled);
+
+/* Where tt_tune is. */
+typedef struct tt_tune_progress {
+    const char *part;     /* "unet", "vae decoder", ... */
+    const char *op, *key; /* in work; NULL at the end of a part */
+    size_t done, total;   /* keys of the part */
+    double seconds;       /* since the call */
+} tt_tune_progress;
+
+/* Return false to stop: the call ends with TT_ERROR_CANCELLED, what was chosen so far is kept. */
+typedef bool (*tt_tune_progress_fn)(void *user, const tt_tune_progress *progress);
+
+/* Fill with tt_tune_params_default first. */
+typedef struct tt_tune_params {
+    double seconds; /* no variant is begun after that: default 20. The most expensive shapes come first */
+    bool again;     /* measure what has been measured too */
+    tt_tune_progress_fn progress; /* may be NULL */
+    void *progress_user;
+} tt_tune_params;
+TT_API void tt_tune_params_default(tt_tune_params *params);
+
+/* What was done. A key is an op with a shape and a form. */
+typedef struct tt_tune_report {
+    size_t n_keys;              /* of the request's parts that know several variants */
+    size_t n_measured, n_known; /* by this call; before it */
+    size_t n_left;              /* there was no time for them: a further call goes on there */
+    size_t n_refused, n_wrong;  /* variants that do not build, fit or spill registers; variants that are disabled now */
+    double before_ms, after_ms; /* of the measured ops in one pass of each part: unmeasured choices, and now */
+    double seconds;
+} tt_tune_report;
+
+/* Measures the variants of the kernels that a request uses (its sizes and cfg_scale; the prompt may be NULL) and keeps
+ * the best of each, for this device, driver and version, in the cache folder, where every later run of any model finds
+ * them. A driver that crashes on a variant does so once: the next start leaves it out. The request must fit; weights
+ * that pass through (streamed) are left out. tt_cancel stops it. report may be NULL. */
+TT_API tt_status tt_tune(tt_model *model, const tt_generate_params *request, const tt_tune_params *params,
+                         tt_tune_report *report);
+
+/* Writes everything known of the open device to a file, and takes over what such a file says. The file is JSON, may
+ * come from anybody and is checked; one from another device is refused, one of another driver or version of the engine
+ * is taken (without its disabled variants). */
+TT_API tt_status tt_tuning_export(tt_context *context, const char *path);
+TT_API tt_status tt_tuning_import(tt_context *context, const char *path);
+
 /* ---- quantization: a model made smaller ----------------------------------------------------------------------------
  */
 

@@ -31,6 +31,21 @@ size_t tt_plane_positions(const tt_plane *plane)
     return (size_t)plane->batch * plane->height * plane->width;
 }
 
+size_t tt_plane_nchw_index(const tt_plane *plane, size_t at)
+{
+    size_t rows = (size_t)plane->height + 2 * plane->border, columns = (size_t)plane->width + 2 * plane->border;
+    size_t lane = at % 4, unit = at / 4;
+    size_t x = unit % columns, y = unit / columns % rows;
+    size_t image = unit / (columns * rows) % plane->batch, slice = unit / (columns * rows * plane->batch);
+    size_t channel = slice * 4 + lane;
+    bool inside = x >= plane->border && x < plane->border + plane->width && y >= plane->border &&
+                  y < plane->border + plane->height;
+    if (!inside || channel >= plane->channels)
+        return SIZE_MAX;
+    return ((image * plane->channels + channel) * plane->height + (y - plane->border)) * plane->width +
+           (x - plane->border);
+}
+
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels)
 {
     tt_plane view = *plane;

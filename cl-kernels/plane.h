@@ -71,6 +71,10 @@ size_t tt_plane_bytes(const tt_plane *plane, tt_storage storage);
 /* Positions without border: batch * height * width. */
 size_t tt_plane_positions(const tt_plane *plane);
 
+/* What element `at` of a plane's memory is: its index in [batch][channels][height][width], or SIZE_MAX for a padding
+ * channel or the border, which are zero. */
+size_t tt_plane_nchw_index(const tt_plane *plane, size_t at);
+
 /* View of n_channels channels from first_channel (multiple of 4). */
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels);
 

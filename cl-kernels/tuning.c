@@ -94,12 +94,12 @@ const tt_disabled *tt_tuning_disabled_at(const tt_tuning *tuning, size_t index)
     return index < tuning->n_disabled ? &tuning->disabled[index] : NULL;
 }
 
-/* The entry of exactly these three, or NULL. */
+/* The entry of exactly these three (of any form, for NULL), or NULL. */
 static tt_disabled *find_disabled(const tt_tuning *tuning, const char *op, const char *name, const char *form)
 {
     for (size_t i = 0; i < tuning->n_disabled; i++) {
         tt_disabled *d = &tuning->disabled[i];
-        if (strcmp(d->op, op) == 0 && strcmp(d->name, name) == 0 && strcmp(d->form, form) == 0)
+        if (strcmp(d->op, op) == 0 && strcmp(d->name, name) == 0 && (form == NULL || strcmp(d->form, form) == 0))
             return d;
     }
     return NULL;

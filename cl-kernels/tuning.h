@@ -48,7 +48,7 @@ const tt_tuned *tt_tuning_at(const tt_tuning *tuning, size_t index);
 tt_status tt_tuning_disable(tt_tuning *tuning, const tt_disabled *disabled, tt_error *err);
 bool tt_tuning_enable(tt_tuning *tuning, const char *op, const char *name, const char *form);
 
-/* False for NULL. */
+/* form "": disabled for all forms; NULL: for any. False for a NULL tuning. */
 bool tt_tuning_is_disabled(const tt_tuning *tuning, const char *op, const char *name, const char *form);
 
 const tt_disabled *tt_tuning_disabled_at(const tt_tuning *tuning, size_t index);

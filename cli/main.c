@@ -53,6 +53,11 @@ static const char tune_details[] =
     "The kernels know several ways for every shape. Each is run a few times, checked against the usual one, and the\n"
     "fastest is kept in the cache folder for this device and driver. docs/tuning.md says more.\n";
 
+static const char selftest_details[] =
+    "\n"
+    "Takes a minute or two where nothing is compiled yet. What is wrong on a driver or crashes it is not used there any\n"
+    "more; the text that is printed says everything that a report needs. Exit code 1: something does not work.\n";
+
 static const char compare_details[] =
     "\n"
     "  tintype compare -m f16.safetensors -m q8.gguf -m q4.gguf --report fidelity.html\n"
@@ -66,6 +71,8 @@ static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
     {"tune", CLI_IN_TUNE, 0, 0, "", "find out which kernels suit the device, and keep that", tune_details, cli_tune},
+    {"selftest", CLI_IN_SELFTEST, 0, 0, "", "check every kernel on the device against plain C", selftest_details,
+     cli_selftest},
     {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",

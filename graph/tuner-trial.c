@@ -71,22 +71,6 @@ tt_status tt_trial_run(const tt_trial *trial, double *ms, tt_error *err)
 
 /* ---- inputs and results */
 
-/* [slice][image][row][column][4] as the plane lies in memory: border and padding channels are zero. */
-static void place_normals(const tt_plane *plane, const float *normals, size_t first, float *values)
-{
-    size_t width = (size_t)plane->width + 2 * plane->border, height = (size_t)plane->height + 2 * plane->border;
-    size_t n_units = tt_plane_slices(plane) * tt_plane_slice_units(plane), slice = tt_plane_slice_units(plane);
-    for (size_t unit = 0; unit < n_units; unit++) {
-        size_t x = unit % width, y = unit / width % height;
-        bool inside = x >= plane->border && x < plane->border + plane->width && y >= plane->border &&
-                      y < plane->border + plane->height;
-        for (size_t lane = 0; lane < 4; lane++) {
-            bool is_used = inside && unit / slice * 4 + lane < plane->channels;
-            values[unit * 4 + lane] = is_used ? normals[(first + unit * 4 + lane) % N_NORMALS] : 0.0f;
-        }
-    }
-}
-
 static tt_status fill_plane(tt_graph *graph, tt_value value, const float *normals, tt_error *err)
 {
     const tt_plane *plane = &graph->nodes[value].plane;
@@ -96,7 +80,10 @@ static tt_status fill_plane(tt_graph *graph, tt_value value, const float *normal
     uint16_t *halves = is_half ? malloc(n * sizeof *halves) : NULL;
     tt_status status = values && (halves || !is_half) ? TT_OK : tt_fail_memory(err, "inputs of a trial", n * 4);
     if (status == TT_OK) {
-        place_normals(plane, normals, (size_t)value * 977, values);
+        for (size_t i = 0; i < n; i++) {
+            bool is_used = tt_plane_nchw_index(plane, i) != SIZE_MAX;
+            values[i] = is_used ? normals[((size_t)value * 977 + i) % N_NORMALS] : 0.0f;
+        }
         if (is_half)
             tt_to_half(values, halves, n);
         status = tt_buffer_write(graph->kernels.device, &graph->arena, (size_t)plane->offset * 4 * size,

@@ -1,8 +1,8 @@
 /* tuner.c - the measuring itself: every key of a graph, the most expensive first, every name of a key. */
+#include "base/numbers.h"
 #include "device/crash-marker.h"
 #include "graph/tuner-private.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,22 +20,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Rms error of got over the deviation of want; infinite when got has what is no number. */
-static double difference(const float *got, const float *want, size_t n)
-{
-    double error = 0, sum = 0, squares = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = (double)got[i] - (double)want[i];
-        if (!isfinite(got[i]) && isfinite(want[i]))
-            return INFINITY;
-        error += d * d;
-        sum += (double)want[i];
-        squares += (double)want[i] * (double)want[i];
-    }
-    double variance = squares - sum * sum / (double)n;
-    return error == 0 ? 0 : sqrt(error / (variance > 0 ? variance : 1e-30));
 }
 
 /* The key in work. */
@@ -57,7 +41,7 @@ static tt_status is_right(tt_contest *c, bool *right, double *error, tt_error *e
     size_t n = 0;
     tt_status status = tt_trial_read(c->graph, c->question, &got, &n, err);
     if (status == TT_OK)
-        *error = difference(got, c->want, n);
+        *error = tt_numbers_difference(got, c->want, n);
     *right = status == TT_OK && *error <= tt_tuning_tolerance(c->question->key);
     free(got);
     return status;

@@ -178,8 +178,8 @@ static tt_family usable_family(const tt_context *context)
 {
     tt_family family = tt_device_caps(context->device)->family;
     tt_family other = family == TT_FAMILY_CPU_TILE ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE;
-    bool is_wrong = tt_tuning_is_disabled(context->tuning, "family", tt_family_name(family), "");
-    bool has_other = !tt_tuning_is_disabled(context->tuning, "family", tt_family_name(other), "");
+    bool is_wrong = tt_tuning_is_disabled(context->tuning, "family", tt_family_name(family), NULL);
+    bool has_other = !tt_tuning_is_disabled(context->tuning, "family", tt_family_name(other), NULL);
     return is_wrong && has_other ? other : family;
 }
 

@@ -459,6 +459,41 @@ TT_API tt_status tt_tune(tt_model *model, const tt_generate_params *request, con
 TT_API tt_status tt_tuning_export(tt_context *context, const char *path);
 TT_API tt_status tt_tuning_import(tt_context *context, const char *path);
 
+/* ---- self-test: do the kernels give right numbers here? ----------------------------------------------------------- */
+
+typedef enum tt_verdict {
+    TT_VERDICT_OK = 0,
+    TT_VERDICT_WRONG = 1,    /* numbers differ from the plain C twin's by more than they may */
+    TT_VERDICT_NO_BUILD = 2, /* the driver does not build or run it */
+    TT_VERDICT_CRASHED = 3   /* set by callers that watch over a process of their own: see tt_selftest_run */
+} tt_verdict;
+
+/* The verdict's name: "ok", "wrong", "does not build", "crashed"; static storage. */
+TT_API const char *tt_verdict_name(tt_verdict verdict);
+
+/* One check: an op in a family of kernels, a storage form and, where it has weights, with weights of one type. */
+typedef struct tt_selftest_result {
+    char op[32];      /* "linear" */
+    char variant[64]; /* "gpu-plain f16 q4_k" */
+    tt_verdict verdict;
+    uint32_t n_names;        /* ways of doing it that were tried */
+    double error, tolerance; /* the largest rms error over deviation, and what it may be */
+    char message[400];       /* what is wrong, "" when nothing is */
+} tt_selftest_result;
+
+/* Number of checks; the same on every device. */
+TT_API size_t tt_selftest_count(void);
+
+/* Fills in op and variant of check `index` without running it. */
+TT_API void tt_selftest_describe(size_t index, tt_selftest_result *result);
+
+/* Runs a check on the open device: every variant of the op on small ragged shapes against plain C. What is wrong or
+ * does not build is disabled for this device and driver, so that later runs use the next variant, or the other family
+ * when a family is wrong altogether; what was disabled and is right is used again. Returns a failure only when nothing
+ * can be said. A variant that crashes the driver takes the process with it: the next process that opens the device
+ * finds that out and disables the variant. Callers that want to go on let another process run the checks. */
+TT_API tt_status tt_selftest_run(tt_context *context, size_t index, tt_selftest_result *result);
+
 /* ---- quantization: a model made smaller ----------------------------------------------------------------------------
  */
 

@@ -94,12 +94,12 @@ const tt_disabled *tt_tuning_disabled_at(const tt_tuning *tuning, size_t index)
     return index < tuning->n_disabled ? &tuning->disabled[index] : NULL;
 }
 
-/* The entry of exactly these three, or NULL. */
+/* The entry of exactly these three (of any form, for NULL), or NULL. */
 static tt_disabled *find_disabled(const tt_tuning *tuning, const char *op, const char *name, const char *form)
 {
     for (size_t i = 0; i < tuning->n_disabled; i++) {
         tt_disabled *d = &tuning->disabled[i];
-        if (strcmp(d->op, op) == 0 && strcmp(d->name, name) == 0 && strcmp(d->form, form) == 0)
+        if (strcmp(d->op, op) == 0 && strcmp(d->name, name) == 0 && (form == NULL || strcmp(d->form, form) == 0))
             return d;
     }
     return NULL;
@@ -146,7 +146,17 @@ const char *tt_tuning_form(const char *key)
     return form;
 }
 
-/* The first name from `index` on, in a circle, that is not disabled; index itself when all are. */
+double tt_tuning_tolerance(const char *key)
+{
+    const char *form = tt_tuning_form(key), *storage = strrchr(key, ' ');
+    if (strncmp(form, "int8 ", 5) == 0)
+        return 2e-2;
+    if (strncmp(form, "half ", 5) == 0 || strncmp(form, "bf16 ", 5) == 0)
+        return 1e-2;
+    return storage != NULL && strcmp(storage + 1, "f16") == 0 ? 1e-3 : 1e-5;
+}
+
+/* index, or the first name that is not disabled when that one is; index too when all are. */
 static size_t skip_disabled(const tt_tuning *tuning, const char *op, const char *form, const char *const *names,
                             size_t n_names, size_t index)
 {

@@ -13,7 +13,7 @@
 
 #include "cl-kernels/plane.h"
 
-enum { TT_TUNING_NAMES = 12, TT_TUNING_OP = 32, TT_TUNING_KEY = 96, TT_TUNING_NAME = 32, TT_TUNING_REASON = 160 };
+enum { TT_TUNING_NAMES = 12, TT_TUNING_OP = 32, TT_TUNING_KEY = 96, TT_TUNING_NAME = 32 };
 
 /* Index of the name to use. op: the launcher's stem; key: everything that decides the time, readable, e.g. "320x320
  * n4096 int8 f16". Call once per recorded op, before its launches are recorded. */
@@ -23,21 +23,11 @@ size_t tt_tuning_choose(const tt_kernels *kernels, const char *op, const char *k
 /* The form of a key: its last two words. */
 const char *tt_tuning_form(const char *key);
 
-/* ---- what a tuning holds */
+/* Rms error over deviation by which the results of a key's variants may differ from each other: that of the form. */
+double tt_tuning_tolerance(const char *key);
 
-/* A measured choice. */
-typedef struct tt_tuned {
-    char op[TT_TUNING_OP], key[TT_TUNING_KEY];
-    char name[TT_TUNING_NAME];
-    double ms, default_ms; /* of one run with this name, and with names[0] */
-} tt_tuned;
-
-/* A variant that is not to be used. Ops other than launchers' stems: "family" (names of tt_family_name), "dot" (names
- * of tt_dot_name). form: "" for all. */
-typedef struct tt_disabled {
-    char op[TT_TUNING_OP], name[TT_TUNING_NAME], form[TT_TUNING_KEY];
-    char reason[TT_TUNING_REASON];
-} tt_disabled;
+/* ---- what a tuning holds: tt_tuned and tt_disabled of tintype.h. Ops other than launchers' stems that can be disabled:
+ * "family" (names of tt_family_name), "dot" (names of tt_dot_name). */
 
 tt_status tt_tuning_create(tt_tuning **tuning, tt_error *err);
 void tt_tuning_destroy(tt_tuning *tuning);
@@ -58,7 +48,7 @@ const tt_tuned *tt_tuning_at(const tt_tuning *tuning, size_t index);
 tt_status tt_tuning_disable(tt_tuning *tuning, const tt_disabled *disabled, tt_error *err);
 bool tt_tuning_enable(tt_tuning *tuning, const char *op, const char *name, const char *form);
 
-/* False for NULL. */
+/* form "": disabled for all forms; NULL: for any. False for a NULL tuning. */
 bool tt_tuning_is_disabled(const tt_tuning *tuning, const char *op, const char *name, const char *form);
 
 const tt_disabled *tt_tuning_disabled_at(const tt_tuning *tuning, size_t index);

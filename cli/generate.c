@@ -3,7 +3,7 @@
 #include "cli/marks.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/tune.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -229,6 +229,16 @@ static cli_exit run_one(job *j, uint32_t index)
     return code;
 }
 
+/* --tune: nothing to do when it was done before. */
+static cli_exit tune_first(job *j)
+{
+    enum { SECONDS = 20 };
+    tt_tune_report report;
+    return j->options->tune
+               ? cli_tune_request(&j->session, &j->request.params, SECONDS, false, j->progress.stream, &report)
+               : CLI_OK;
+}
+
 static cli_exit run(job *j)
 {
     cli_exit code = cli_session_begin(j->options, &j->session);
@@ -246,6 +256,8 @@ static cli_exit run(job *j)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
+    if (code == CLI_OK)
+        code = tune_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
     return code == CLI_OK ? remove_resume(j->options) : code;

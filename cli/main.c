@@ -43,6 +43,22 @@ static const char plan_details[] =
     "Nothing is run but a few kernels that tell the device's speed, and no weights are read. A request that does not\n"
     "fit ends with exit code 1 and the sentence that generate would give.\n";
 
+static const char tune_details[] =
+    "\n"
+    "  tintype tune                                            the built-in model at its own size\n"
+    "  tintype tune -m model.safetensors -W 768 -H 512 --seconds 60\n"
+    "  tintype tune --export phone.json                        and write the table, to be sent to us\n"
+    "  tintype tune --import phone.json                        take over a table for this device\n"
+    "\n"
+    "The kernels know several ways for every shape. Each is run a few times, checked against the usual one, and the\n"
+    "fastest is kept in the cache folder for this device and driver. docs/tuning.md says more.\n";
+
+static const char selftest_details[] =
+    "\n"
+    "Takes a minute or two where nothing is compiled yet. What is wrong on a driver or crashes it is not used there "
+    "any\n"
+    "more; the text that is printed says everything that a report needs. Exit code 1: something does not work.\n";
+
 static const char compare_details[] =
     "\n"
     "  tintype compare -m f16.safetensors -m q8.gguf -m q4.gguf --report fidelity.html\n"
@@ -67,6 +83,9 @@ static const cli_command commands[] = {
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
     {"bench", CLI_IN_BENCH, 0, 0, "", "measure this device: starts, seconds per picture, every kernel", bench_details,
      cli_bench_command},
+    {"tune", CLI_IN_TUNE, 0, 0, "", "find out which kernels suit the device, and keep that", tune_details, cli_tune},
+    {"selftest", CLI_IN_SELFTEST, 0, 0, "", "check every kernel on the device against plain C", selftest_details,
+     cli_selftest},
     {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",

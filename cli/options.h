@@ -15,8 +15,10 @@ enum {
     CLI_IN_PLAN = 64,
     CLI_IN_COMPARE = 128,
     CLI_IN_BENCH = 256,
+    CLI_IN_TUNE = 512,
+    CLI_IN_SELFTEST = 1024,
     CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
-    CLI_IN_ALL = 511
+    CLI_IN_ALL = 2047
 };
 
 enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
@@ -54,6 +56,9 @@ typedef struct cli_options {
     uint32_t fit; /* 0: search, 1: plain */
     uint32_t n_threads;
     bool pure;
+    const char *export, *import;
+    double seconds;
+    bool again, tune;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

@@ -183,6 +183,11 @@ static tt_program *find_program(const tt_device *device, const char *file, const
     return NULL;
 }
 
+bool tt_program_is_built(const tt_device *device, const char *file, const char *options)
+{
+    return find_program(device, file, options) != NULL;
+}
+
 /* Builds a program and puts it into the device's list. */
 static tt_status add_program(tt_device *device, const char *file, const char *options, tt_program **added,
                              tt_error *err)

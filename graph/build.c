@@ -196,9 +196,10 @@ static const tt_matrix *find_matrix(tt_graph *graph, const tt_matrix_request *re
     return matrix;
 }
 
-/* Gives an op n_bytes of memory of its own in the arena, unless it needs none; false after noting a failure. */
-static bool add_scratch(tt_graph *graph, tt_op *op, size_t n_bytes)
+/* Gives an op memory of its own in the arena, unless it needs none; false after noting a failure. */
+static bool add_scratch(tt_graph *graph, tt_op *op)
 {
+    size_t n_bytes = tt_graph_scratch_bytes(graph, op);
     if (n_bytes == 0)
         return true;
     op->scratch = new_node(graph, 4, 1, 1, 1);
@@ -243,7 +244,7 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
     op.residual = o->add_residual ? o->residual : TT_NONE;
     op.activation = o->activation;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_linear_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -318,7 +319,7 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     op.activation = o->activation;
     op.mode = o->mode;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -359,9 +360,7 @@ tt_value tt_graph_group_norm(tt_graph *graph, tt_value in, tt_value in2, const c
     op.n_groups = n_groups;
     op.eps = eps;
     op.silu = silu;
-    tt_plane second;
-    tt_group_norm_args args = tt_graph_group_norm_args(graph, &op, &second);
-    if (!add_scratch(graph, &op, tt_group_norm_scratch_bytes(&graph->kernels, &args)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }

@@ -165,6 +165,16 @@ static tt_status prepare(tt_clip *clip, uint32_t batch, uint32_t n_tokens, uint3
     return status;
 }
 
+tt_status tt_clip_tune(tt_clip *clip, uint32_t batch, uint32_t n_tokens, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = prepare(clip, batch, n_tokens, 1, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(clip->graph, tuner, err);
+    tt_graph_destroy(clip->graph);
+    clip->graph = NULL;
+    return status;
+}
+
 static tt_status check_request(const tt_clip_config *c, const int32_t *ids, uint32_t batch, uint32_t n_tokens,
                                uint32_t clip_skip, tt_error *err)
 {

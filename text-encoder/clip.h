@@ -3,6 +3,7 @@
 #define TT_TEXT_ENCODER_CLIP_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 
 typedef struct tt_clip_config {
     uint32_t n_vocabulary, hidden, intermediate, n_layers, n_heads, n_positions;
@@ -57,6 +58,9 @@ typedef struct tt_clip_output {
  * 1 (1: the last, 2: the penultimate, ...). Ids out of the vocabulary fail. Blocking. */
 tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip,
                          const tt_clip_output *output, tt_error *err);
+
+/* Measures the variants of the ops of a shape (graph/tuner.h). */
+tt_status tt_clip_tune(tt_clip *clip, uint32_t batch, uint32_t n_tokens, tt_tuner *tuner, tt_error *err);
 
 /* What an encode of [batch][n_tokens] needs and does, and which weights it uses; without a device
  * (tt_graph_forecast_of). */

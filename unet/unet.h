@@ -3,6 +3,7 @@
 #define TT_UNET_UNET_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 #include "unet/unet-config.h"
 
 typedef struct tt_unet tt_unet;
@@ -33,6 +34,9 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
 /* From the next prepare on graphs lack what `removed` says, which must be at least what the config given to
  * tt_unet_create lacks, with the same heads; no weights are packed anew. For finding out what can be removed. */
 void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed);
+
+/* Measures the variants of a shape's ops (graph/tuner.h). The next prepare builds the graph anew. */
+tt_status tt_unet_tune(tt_unet *unet, const tt_unet_shape *shape, tt_tuner *tuner, tt_error *err);
 
 /* Sets the condition for the following runs. SDXL models need text_embeds and time_ids. */
 tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err);

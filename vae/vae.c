@@ -149,6 +149,15 @@ static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t
     return status;
 }
 
+tt_status tt_vae_tune(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = prepare(vae, is_decoder, height, width, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(vae->graph, tuner, err);
+    tt_vae_release_graph(vae);
+    return status;
+}
+
 /* One latent (or tile) to a picture in -1..1. */
 static tt_status decode_whole(tt_vae *vae, const float *latent, uint32_t height, uint32_t width, float *image,
                               tt_error *err)

@@ -3,6 +3,7 @@
 #define TT_VAE_VAE_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 #include "vae/tiles.h"
 
 enum { TT_VAE_MAX_BLOCKS = 8 };
@@ -74,6 +75,9 @@ tt_status tt_vae_decode(tt_vae *vae, const float *latent, uint32_t batch, uint32
  * mean only (logvar may be NULL). */
 tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_t height, uint32_t width, float *mean,
                         float *logvar, tt_error *err);
+
+/* Measures the variants of the ops of one half over one picture (or tile) of this input size (graph/tuner.h). */
+tt_status tt_vae_tune(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_tuner *tuner, tt_error *err);
 
 /* What a pass of one half over one picture (or tile) of this input size needs and does, and which weights it uses;
  * without a device (tt_graph_forecast_of). */

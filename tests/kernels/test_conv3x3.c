@@ -2,7 +2,7 @@
 #include "cl-kernels/conv3x3.h"
 #include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/conv3x3.h"
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -190,10 +190,10 @@ static void test_plain_f16(void **state)
 static void check_quantized(size_t form, bool with_scratch)
 {
     const tt_kernels *kernels = &tt_test_forms()[form];
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
         for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
             const conv_case *c = &quantized_cases[i];
-            tt_dtype dtype = tt_test_quant_types[t];
+            tt_dtype dtype = tt_sample_quant_types[t];
             if (c->n_in * 9 % tt_dtype_block(dtype) == 0 && (!c->is_large || !tt_test_small()))
                 check_case(kernels, c, dtype, with_scratch);
         }

@@ -3,7 +3,7 @@
 #include "cl-kernels/linear.h"
 #include "cl-kernels/reference/dot.h"
 #include "cl-kernels/reference/linear.h"
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -265,10 +265,10 @@ static void test_plain_f16(void **state)
 static void check_quantized(size_t form, bool with_scratch)
 {
     const tt_kernels *kernels = &tt_test_forms()[form];
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
         for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
             linear_case c = quantized_cases[i];
-            c.matrix.dtype = tt_test_quant_types[t];
+            c.matrix.dtype = tt_sample_quant_types[t];
             if (c.matrix.n_in % tt_dtype_block(c.matrix.dtype) == 0 && (!c.is_large || !tt_test_small()))
                 check_case(kernels, &c, with_scratch);
         }

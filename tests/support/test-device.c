@@ -3,6 +3,7 @@
 
 #include "base/dtype.h"
 #include "cl-kernels/dot.h"
+#include "base/numbers.h"
 #include "device/program.h"
 
 #include <math.h>
@@ -192,23 +193,6 @@ size_t tt_test_count(const tt_test_tensor *tensor)
     return tensor->plane.channels * tt_plane_positions(&tensor->plane);
 }
 
-/* What an element of the plane is: slice, image, bordered row and column, lane -> index into NCHW, or SIZE_MAX for a
- * padding channel or the border. `at` counts elements from the plane's first. */
-static size_t nchw_index(const tt_plane *plane, size_t at)
-{
-    size_t rows = (size_t)plane->height + 2 * plane->border, columns = (size_t)plane->width + 2 * plane->border;
-    size_t lane = at % 4, unit = at / 4;
-    size_t x = unit % columns, y = unit / columns % rows;
-    size_t image = unit / (columns * rows) % plane->batch, slice = unit / (columns * rows * plane->batch);
-    size_t channel = slice * 4 + lane;
-    bool inside = x >= plane->border && x < plane->border + plane->width && y >= plane->border &&
-                  y < plane->border + plane->height;
-    if (!inside || channel >= plane->channels)
-        return SIZE_MAX;
-    return ((image * plane->channels + channel) * plane->height + (y - plane->border)) * plane->width +
-           (x - plane->border);
-}
-
 static void put(tt_storage storage, void *elements, size_t i, float value)
 {
     if (storage == TT_STORAGE_F16)
@@ -227,7 +211,7 @@ void tt_test_upload(tt_test_tensor *tensor, const float *nchw)
     size_t n = n_units(tensor) * 4, size = element_bytes(tensor);
     void *elements = allocate(n, size);
     for (size_t i = 0; i < n; i++) {
-        size_t from = nchw_index(&tensor->plane, i);
+        size_t from = tt_plane_nchw_index(&tensor->plane, i);
         put(tensor->kernels.storage, elements, i, from == SIZE_MAX ? 0.0f : nchw[from]);
     }
     tt_test_ok(tt_buffer_write(tensor->kernels.device, &tensor->buffer, (size_t)GUARD_UNITS * 4 * size, elements,
@@ -254,7 +238,7 @@ static float *download(tt_test_tensor *tensor, bool whole)
     size_t first = (size_t)GUARD_UNITS * 4;
     check_guards(tensor, elements);
     for (size_t i = 0; i < n_units(tensor) * 4; i++) {
-        size_t to = nchw_index(&tensor->plane, i);
+        size_t to = tt_plane_nchw_index(&tensor->plane, i);
         float value = get(tensor->kernels.storage, elements, first + i);
         if (to != SIZE_MAX)
             nchw[to] = value;
@@ -341,21 +325,9 @@ void tt_test_run(tt_recorder *recorder)
 
 /* ---- numbers ---- */
 
-/* SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 void tt_test_random(float *values, size_t n, uint64_t seed)
 {
-    for (size_t i = 0; i < n; i++) {
-        double unit = (double)(next_random(&seed) >> 11) * 0x1p-53;
-        values[i] = (float)((2.0 * unit - 1.0) * 1.7320508075688772);
-    }
+    tt_numbers_uniform(values, n, seed);
 }
 
 float *tt_test_random_new(size_t n, uint64_t seed)
@@ -373,24 +345,7 @@ void tt_test_round(const tt_kernels *kernels, float *values, size_t n)
 
 double tt_test_rms(const float *got, const float *want, size_t n)
 {
-    double sum = 0, squares = 0, errors = 0;
-    for (size_t i = 0; i < n; i++) {
-        double w = (double)want[i], error = (double)got[i] - w;
-        if (got[i] == want[i] || (isnan(got[i]) && isnan(want[i])))
-            error = 0;
-        if (!isfinite(error))
-            return INFINITY;
-        if (!isfinite(w))
-            continue;
-        sum += w;
-        squares += w * w;
-        errors += error * error;
-    }
-    double variance = squares / (double)n - sum / (double)n * (sum / (double)n);
-    double scale = variance > 1e-12 * squares / (double)n ? variance : squares / (double)n;
-    if (errors == 0)
-        return 0;
-    return scale > 0 ? sqrt(errors / (double)n / scale) : INFINITY;
+    return tt_numbers_difference(got, want, n);
 }
 
 void tt_test_close(const float *got, const float *want, size_t n, double tolerance, const char *label)

@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 #include "model-file/safetensors.h"
 #include "tests/support/temp-folder.h"
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 
 #include <setjmp.h>
@@ -31,7 +31,7 @@ static void make_layer(uint32_t n_out, uint32_t width, double deviation, uint64_
                        float *values)
 {
     size_t n = (size_t)n_out * width;
-    uint8_t *random = tt_test_blocks_new(TT_I8, n, 1.0, seed);
+    uint8_t *random = tt_sample_blocks_new(TT_I8, n, 1.0, seed);
     memcpy(codes, random + 1, n);
     tt_test_random(scales, n_out, seed + 1);
     for (uint32_t i = 0; i < n_out; i++)

@@ -21,14 +21,10 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {4096, 4096, 8, 40, 1, false, "UNet 64x64"},
-    {1024, 1024, 8, 80, 1, false, "UNet 32x32"},
-    {256, 256, 8, 160, 1, false, "UNet 16x16"},
-    {64, 64, 8, 160, 1, false, "UNet 8x8"},
-    {4096, 77, 8, 40, 1, false, "UNet cross 64x64"},
-    {1024, 77, 8, 80, 1, false, "UNet cross 32x32"},
-    {4096, 4096, 10, 64, 1, false, "SDXL 64x64"},
-    {4096, 4096, 1, 512, 1, false, "VAE 64x64"},
+    {4096, 4096, 8, 40, 1, false, "UNet 64x64"},     {1024, 1024, 8, 80, 1, false, "UNet 32x32"},
+    {256, 256, 8, 160, 1, false, "UNet 16x16"},      {64, 64, 8, 160, 1, false, "UNet 8x8"},
+    {4096, 77, 8, 40, 1, false, "UNet cross 64x64"}, {1024, 77, 8, 80, 1, false, "UNet cross 32x32"},
+    {4096, 4096, 10, 64, 1, false, "SDXL 64x64"},    {4096, 4096, 1, 512, 1, false, "VAE 64x64"},
     {77, 77, 12, 64, 1, true, "text encoder"},
 };
 
@@ -87,11 +83,11 @@ static void tear_down(const tt_kernels *kernels, job *j)
         tt_buffer_release(kernels->device, &j->buffers[i]);
 }
 
-static void report(const shape *s, const tt_kernels *kernels, double cpu, double peak_cpu)
+static void report(const shape *s, const tt_kernels *kernels, double cpu, double peak_cpu, double peak_work)
 {
     double cores = tt_device_caps(kernels->device)->n_compute_units, ms = cpu / cores * 1e3;
     double flops = 4.0 * s->n_queries * s->n_keys * s->n_heads * s->head_dim * s->batch * (s->causal ? 0.5 : 1.0);
-    double rate = flops / ms * 1e-6, peak = tt_probe_flops() / (peak_cpu / cores) * 1e-9;
+    double rate = flops / ms * 1e-6, peak = peak_work / (peak_cpu / cores) * 1e-9;
     printf("%-18s d=%-4u %s %-6s %9.3f ms %8.1f GFLOP/s (float peak %.1f: %.2f)\n", s->where, (unsigned)s->head_dim,
            kernels->storage == TT_STORAGE_F16 ? "f16" : "f32", tt_dot_name(kernels->dot.half), ms, rate, peak,
            rate / peak);
@@ -104,16 +100,16 @@ static tt_status measure(const tt_probe *probe, const shape *s, const tt_kernels
     double best = 1e30, peak = 1e30;
     tt_status status = set_up(kernels, s, &j, err);
     if (status == TT_OK)
-        status = tt_bench_run(probe->device, j.recorder, &took, err);
+        status = tt_bench_replay(probe->kernels.device, j.recorder, &took, err);
     for (int i = 0; i < n_runs && status == TT_OK; i++) {
-        status = tt_bench_run(probe->device, probe->compute, &took, err);
+        status = tt_bench_replay(probe->kernels.device, probe->peaks[TT_PEAK_FLOAT].recorder, &took, err);
         peak = fmin(peak, took.cpu_s);
         if (status == TT_OK)
-            status = tt_bench_run(probe->device, j.recorder, &took, err);
+            status = tt_bench_replay(probe->kernels.device, j.recorder, &took, err);
         best = fmin(best, took.cpu_s);
     }
     if (status == TT_OK)
-        report(s, kernels, best, peak);
+        report(s, kernels, best, peak, probe->peaks[TT_PEAK_FLOAT].work);
     tear_down(kernels, &j);
     return status;
 }
@@ -149,7 +145,7 @@ static tt_status measure_form(const tt_probe *probe, const request *asked, tt_ke
     if (asked->arithmetic != NULL && strcmp(asked->arithmetic, is_float ? "float" : "half") != 0)
         return TT_OK;
     if (!is_float)
-        status = tt_dot_probe(probe->device, &kernels.dot, err);
+        status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
         if (strstr(shapes[i].where, asked->filter) != NULL)
             status = measure(probe, &shapes[i], &kernels, asked->n_runs, err);
@@ -165,9 +161,9 @@ int main(int argc, char **argv)
         return 2;
     tt_status status = tt_probe_open(asked.device, &probe, &err);
     for (int i = 0; i < 4 && status == TT_OK; i++) {
-        tt_kernels kernels = {.device = probe.device,
+        tt_kernels kernels = {.device = probe.kernels.device,
                               .storage = i % 2 == 0 ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                              .family = tt_device_caps(probe.device)->family,
+                              .family = tt_device_caps(probe.kernels.device)->family,
                               .arithmetic = i < 2 ? TT_ARITHMETIC_FLOAT : TT_ARITHMETIC_HALF};
         status = measure_form(&probe, &asked, kernels, &err);
     }

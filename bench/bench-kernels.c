@@ -230,8 +230,8 @@ static void report(const shape *s, const form *f, const job *j, int n, double *w
            "cpu %5.1f%%, alone %7.1f GFLOP/s  packed %5.2f GB/s\n",
            s->where, s->n_taps == 9 ? "conv  " : "linear", s->width, s->height, s->n_in, s->n_out, f->name,
            tt_dtype_name(j->matrix.dtype), wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9,
-           100 * best / peak_rate, 100 * flops / best_cpu / (peak_work / peak.cpu_s),
-           flops / best_cpu * n_units * 1e-9, 1e-9 * j->packed_rate);
+           100 * best / peak_rate, 100 * flops / best_cpu / (peak_work / peak.cpu_s), flops / best_cpu * n_units * 1e-9,
+           1e-9 * j->packed_rate);
     (void)fflush(stdout);
 }
 
@@ -261,7 +261,8 @@ static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, t
 static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family,
                          tt_arithmetic arithmetic, widening widen, int n_runs, tt_error *err)
 {
-    tt_kernels kernels = {.device = probe->kernels.device, .storage = f->storage, .family = family, .arithmetic = arithmetic};
+    tt_kernels kernels = {
+        .device = probe->kernels.device, .storage = f->storage, .family = family, .arithmetic = arithmetic};
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
@@ -281,7 +282,8 @@ static tt_status measure(const tt_probe *probe, const shape *s, const form *f, t
         best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
     }
     if (status == TT_OK)
-        report(s, f, &j, n_runs, wall, best_cpu, peak, peak_of(probe, &j)->work, tt_device_caps(probe->kernels.device)->n_compute_units);
+        report(s, f, &j, n_runs, wall, best_cpu, peak, peak_of(probe, &j)->work,
+               tt_device_caps(probe->kernels.device)->n_compute_units);
     tear_down(&kernels, &j);
     return status;
 }

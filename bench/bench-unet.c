@@ -126,7 +126,8 @@ int main(int argc, char **argv)
 {
     tt_error err;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-unet MODEL [f32|f16|half|int8] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
+        fprintf(stderr,
+                "usage: bench-unet MODEL [f32|f16|half|int8] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
         return 2;
     }
     tt_unet_shape shape = {.batch = argc > 5 ? (uint32_t)atoi(argv[5]) : 1,

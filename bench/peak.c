@@ -15,9 +15,9 @@ int main(int argc, char **argv)
         status = tt_peak_measure(&probe.kernels, (tt_peak_kind)i, n_runs > 0 ? (uint32_t)n_runs : 1, &rates[i], &err);
     if (status == TT_OK)
         printf("%s: %.1f GFLOP/s float, %.1f GFLOP/s half (%s), %.1f GOP/s int8 (%s), %.1f GB/s read\n",
-               tt_device_caps(probe.kernels.device)->info.name, rates[TT_PEAK_FLOAT] * 1e-9,
-               rates[TT_PEAK_HALF] * 1e-9, tt_dot_name(probe.kernels.dot.half), rates[TT_PEAK_INT8] * 1e-9,
-               tt_dot_name(probe.kernels.dot.int8), rates[TT_PEAK_READ] * 1e-9);
+               tt_device_caps(probe.kernels.device)->info.name, rates[TT_PEAK_FLOAT] * 1e-9, rates[TT_PEAK_HALF] * 1e-9,
+               tt_dot_name(probe.kernels.dot.half), rates[TT_PEAK_INT8] * 1e-9, tt_dot_name(probe.kernels.dot.int8),
+               rates[TT_PEAK_READ] * 1e-9);
     else
         fprintf(stderr, "peak: %s\n", err.text);
     tt_probe_close(&probe);

@@ -54,7 +54,7 @@ static cli_exit measure_parts(cli_bench *b)
     for (int i = 0; i < CLI_BENCH_PARTS && !cli_is_interrupted(); i++) {
         params.part = (tt_bench_part)i;
         params.batch = i == TT_BENCH_UNET && b->request.params.cfg_scale > 1.0f ? 2 : 1;
-        tt_status status = tt_bench_run(b->session.model, &params, &b->parts[i]);
+        tt_status status = tt_bench_measure(b->session.model, &params, &b->parts[i]);
         if (status != TT_OK)
             return cli_fail_status(b->session.context, status);
     }

@@ -1,4 +1,4 @@
-/* bench.c - tt_bench_run: one part of a model, timed as a whole and kernel by kernel. */
+/* bench.c - tt_bench_measure: one part of a model, timed as a whole and kernel by kernel. */
 #include "cl-kernels/dot.h"
 #include "cl-kernels/peak.h"
 #include "device/recorder.h"
@@ -230,7 +230,7 @@ static tt_status measure(tt_bench *b, tt_bench_report *report, tt_error *err)
     return recorder ? profile(recorder, report, err) : TT_OK;
 }
 
-tt_status tt_bench_run(tt_model *model, const tt_bench_params *params, tt_bench_report *report)
+tt_status tt_bench_measure(tt_model *model, const tt_bench_params *params, tt_bench_report *report)
 {
     tt_error *err = tt_context_begin(model->context);
     *report = (tt_bench_report){0};

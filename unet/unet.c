@@ -131,6 +131,7 @@ static tt_status write_rows(tt_unet *unet, const char *name, const float *rows, 
         memcpy(repeated + i * width, rows + i / times.n_slots * width, width * sizeof *rows);
     tt_status status = tt_graph_write(unet->graph, name, repeated, n, err);
     free(repeated);
+    return status;
 }
 
 tt_status tt_unet_tune(tt_unet *unet, const tt_unet_shape *shape, tt_tuner *tuner, tt_error *err)

@@ -435,7 +435,7 @@ typedef struct tt_bench_report {
 
 /* Runs one part on made-up inputs: SD1's text encoder, the UNet, or the VAE decoder on a whole picture (no tiles).
  * Whole pictures are timed by tt_generate itself (tt_generate_stats). A part that was in use goes on being usable. */
-TT_API tt_status tt_bench_run(tt_model *model, const tt_bench_params *params, tt_bench_report *report);
+TT_API tt_status tt_bench_measure(tt_model *model, const tt_bench_params *params, tt_bench_report *report);
 
 /* What a device reaches in loops that do nothing else; 0 where it lacks the instructions. */
 typedef struct tt_device_peaks {

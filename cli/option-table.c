@@ -64,6 +64,8 @@ static const cli_option table[] = {
      "most memory to use in all, e.g. 900MB; default: what the system has free"},
     {"memory-mode", NULL, 0, REQUEST | BENCH, CLI_TEXT, AT(memory_mode), 0, 0, "MODE",
      "auto (default), resident, sequential or streamed"},
+    {"device-profile", NULL, 0, CLI_IN_PLAN, CLI_TEXT, AT(device_profile), 0, 0, "NAME",
+     "predict the time on a phone's GPU that is not here, e.g. adreno740; a wrong name lists them"},
     {"preview", NULL, 0, GENERATE, CLI_TEXT, AT(preview), 0, 0, "FILE", "write a small PNG after each step"},
     {"resume", NULL, 0, GENERATE, CLI_TEXT, AT(resume), 0, 0, "FILE",
      "keep the run's state here after each step; the same command goes on from it after a kill"},

@@ -45,7 +45,7 @@ typedef struct cli_options {
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
     uint64_t memory_budget; /* bytes */
-    const char *memory_mode;
+    const char *memory_mode, *device_profile;
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
     bool components, mlperf;

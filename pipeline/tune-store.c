@@ -110,10 +110,11 @@ typedef struct tt_marked {
 static void disable_marked(void *user, const char *text)
 {
     tt_marked *marked = user;
-    tt_log_write(&marked->context->log, TT_LOG_WARNING,
-                 "an earlier run ended while the driver worked on %.*s: that variant is not used; tintype selftest says "
-                 "more",
-                 (int)strcspn(text, "\n"), text);
+    tt_log_write(
+        &marked->context->log, TT_LOG_WARNING,
+        "an earlier run ended while the driver worked on %.*s: that variant is not used; tintype selftest says "
+        "more",
+        (int)strcspn(text, "\n"), text);
     if (tt_tuning_disable_marked(marked->tuning, text, "a run ended while it was built or tried", NULL) == TT_OK)
         marked->any = true;
 }

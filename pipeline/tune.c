@@ -64,9 +64,9 @@ static tt_status tune_part(tt_tune_job *job, tt_part part, const tt_part_shape *
     case TT_PART_ENCODER:
     case TT_PART_DECODER:
         status = tt_model_need_vae(model, err);
-        return status == TT_OK ? tt_vae_tune(model->vae, part == TT_PART_DECODER, shape->height, shape->width,
-                                             &job->tuner, err)
-                               : status;
+        return status == TT_OK
+                   ? tt_vae_tune(model->vae, part == TT_PART_DECODER, shape->height, shape->width, &job->tuner, err)
+                   : status;
     case TT_N_PARTS:
         break;
     }

@@ -366,6 +366,24 @@ typedef struct tt_plan {
  */
 TT_API tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan);
 
+/* A device that is known by its data sheet. */
+typedef struct tt_device_profile {
+    char name[16];                  /* "adreno740" */
+    char device[48];                /* "Adreno 740 (Snapdragon 8 Gen 2)" */
+    double half_flops, float_flops; /* multiplications and additions a second at most */
+    double read_bytes;              /* bytes a second from memory at most */
+} tt_device_profile;
+
+/* Profile `index`; false past the last. */
+TT_API bool tt_device_profile_at(size_t index, tt_device_profile *profile);
+
+/* Predicts a request's seconds on a device that is not here: its work is counted as by tt_plan_make (the open device's
+ * memory figures come along and mean nothing for the other one), and divided by `share` (0 .. 1] of the profile's
+ * peaks, with an allowance for launches and loading. A prediction, no measurement: good closed engines reach 0.6 to 0.7
+ * of a phone's peak, share 1 is the floor that nobody can pass. Unknown names fail with the list of names. */
+TT_API tt_status tt_plan_predict(tt_model *model, const tt_generate_params *params, const char *profile, double share,
+                                 tt_plan *plan);
+
 /* Runs one request. images must have room for n_images; each is filled with an RGB picture to be freed with
  * tt_image_free. On failure or cancel no image is returned. stats may be NULL. A request that does not fit
  * params->memory_budget_bytes or the system's free memory in any mode is refused with TT_ERROR_MEMORY before weights
@@ -481,8 +499,8 @@ typedef bool (*tt_tune_progress_fn)(void *user, const tt_tune_progress *progress
 
 /* Fill with tt_tune_params_default first. */
 typedef struct tt_tune_params {
-    double seconds; /* no variant is begun after that: default 20. The most expensive shapes come first */
-    bool again;     /* measure what has been measured too */
+    double seconds;               /* no variant is begun after that: default 20. The most expensive shapes come first */
+    bool again;                   /* measure what has been measured too */
     tt_tune_progress_fn progress; /* may be NULL */
     void *progress_user;
 } tt_tune_params;
@@ -511,7 +529,8 @@ TT_API tt_status tt_tune(tt_model *model, const tt_generate_params *request, con
 TT_API tt_status tt_tuning_export(tt_context *context, const char *path);
 TT_API tt_status tt_tuning_import(tt_context *context, const char *path);
 
-/* ---- self-test: do the kernels give right numbers here? ----------------------------------------------------------- */
+/* ---- self-test: do the kernels give right numbers here? -----------------------------------------------------------
+ */
 
 typedef enum tt_verdict {
     TT_VERDICT_OK = 0,

@@ -83,7 +83,7 @@ tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err)
     if (status != TT_OK)
         return status;
     tt_device_set_sources(probe->device, tt_kernel_source_text);
-    tt_kernels kernels = {probe->device, TT_STORAGE_F32, tt_device_caps(probe->device)->family};
+    tt_kernels kernels = {.device = probe->device, .family = tt_device_caps(probe->device)->family};
     status = tt_buffer_create(probe->device, (size_t)tt_probe_bytes(), "probe input", &probe->in, err);
     if (status == TT_OK)
         status = tt_buffer_create(probe->device, TT_PROBE_ITEMS * 64, "probe output", &probe->out, err);

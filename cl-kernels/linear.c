@@ -1,6 +1,7 @@
 /* linear.c - launcher of linear.cl. */
 #include "cl-kernels/linear.h"
 
+#include "cl-kernels/linear-dot.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/zero-border.h"
 
@@ -74,6 +75,8 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
     tt_status status = check(args, err);
     if (status == TT_OK)
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix))
+        return tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)
@@ -88,5 +91,7 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
 
 size_t tt_linear_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
 {
+    if (tt_linear_dot_takes(kernels, matrix))
+        return 0;
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

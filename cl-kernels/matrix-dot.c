@@ -10,8 +10,9 @@
 enum { PANEL = TT_DOT_PANEL, BLOCK_BYTES = TT_DOT_BLOCK_BYTES, MAX_TAPS = 9, MAX_BLOCK_CHANNELS = 64 };
 enum { CHUNK = MAX_BLOCK_CHANNELS * MAX_TAPS };
 
-/* Inputs from which the zeros that fill up a block cost less than the form gains. */
-enum { LEAST_INT8 = 32, LEAST_HALF = 16 };
+/* Inputs from which the zeros that fill up a block cost less than the form gains, and of which a work item can stage
+ * one vector of positions. */
+enum { LEAST_INT8 = 32, LEAST_HALF = 16, MOST_INPUTS = 16384 };
 
 uint32_t tt_dot_block_channels(tt_arithmetic arithmetic)
 {
@@ -46,6 +47,8 @@ void tt_dot_describe(const tt_kernels *kernels, tt_matrix *matrix)
 {
     matrix->family = kernels->family;
     matrix->arithmetic = TT_ARITHMETIC_FLOAT;
+    if (matrix->n_in > MOST_INPUTS)
+        return;
     if (kernels->arithmetic == TT_ARITHMETIC_INT8 && kernels->dot.int8 != TT_DOT_NONE && matrix->n_in >= LEAST_INT8) {
         matrix->arithmetic = TT_ARITHMETIC_INT8;
         matrix->dtype = TT_I8;

@@ -8,9 +8,7 @@
 
 DOT_TARGET static void peak_rounds(const __global uchar *in, __global dot_sum *out, uint rounds)
 {
-    uchar description[64] __attribute__((aligned(64)));
-    dot_describe_tiles(description);
-    __builtin_ia32_tile_loadconfig(description);
+    __builtin_ia32_tile_loadconfig((const void *)(size_t)dot_tiles);
     __builtin_ia32_tilezero(0);
     __builtin_ia32_tilezero(1);
     __builtin_ia32_tilezero(2);

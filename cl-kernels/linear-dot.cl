@@ -10,7 +10,7 @@
  * shape: width, height, positions (batch * height * width), slices of out;
  * input: slices of the first source, of the second, panels of 32 outputs, bytes of a panel;
  * options: has residual, activation, is GEGLU, 0;
- * plan: vectors and panels of a work item, 0, 0. */
+ * plan: vectors and panels of a work item, panels that stay in the cache while all vectors pass, 0. */
 #include "common.clh"
 
 #include "place.clh"
@@ -26,7 +26,7 @@
 #define LINEAR_TILE_BYTES (DOT_GROUPS * DOT_VECTOR_BYTES)
 
 /* Vectors that are multiplied before their results are stored, and blocks of a call. */
-#define LINEAR_STEP 12
+#define LINEAR_STEP (DOT_UNIT == DOT_AMX ? 12 : 6)
 #define LINEAR_BLOCKS 64
 
 /* One source of a work item. */
@@ -58,14 +58,14 @@ static uint linear_blocks(const linear_source *source)
     return (source->n_slices + DOT_BLOCK_SLICES - 1) / DOT_BLOCK_SLICES;
 }
 
-/* Slices are the outer loop below: they are far apart in memory, often by a multiple of a cache's size, and the
- * positions of an item are neighbours. */
+/* Slices are the outer loop below, and fetched ahead: they are far apart in memory, often by a multiple of a cache's
+ * size, and the positions of an item are neighbours. */
 
 #if !DOT_HALF
 
 /* inverses [vector][4] and scales [vector] of all positions over both sources. most: [vector][4], room. */
-DOT_STAGE_TARGET static void linear_scale(const linear_source *sources, uint n_vectors, dot_bits *most,
-                                          float16 *inverses, float16 *scales)
+DOT_WIDE_TARGET static void linear_scale(const linear_source *sources, uint n_vectors, dot_bits *most,
+                                         float16 *inverses, float16 *scales)
 {
     for (uint i = 0; i < 4 * n_vectors; i++)
         most[i] = (dot_bits)(0);
@@ -73,8 +73,13 @@ DOT_STAGE_TARGET static void linear_scale(const linear_source *sources, uint n_v
         const linear_source *from = &sources[source];
         for (uint s = 0; s < from->n_slices; s++) {
             const __global tt_elem *slice = from->values + (size_t)s * from->slice_units * 4;
-            for (uint v = 0; v < n_vectors; v++)
+            const size_t ahead = s + 2 < from->n_slices ? (size_t)2 * from->slice_units * 4 : 0;
+            for (uint v = 0; v < n_vectors; v++) {
+                size_t next = (size_t)(slice + ahead + from->at[v * DOT_LANES] * 4);
+                tt_prefetch(next);
+                tt_prefetch(next + 64);
                 dot_raise(slice, from->at + v * DOT_LANES, from->is_run[v], most + 4 * v);
+            }
         }
     }
     for (uint v = 0; v < n_vectors; v++)
@@ -84,8 +89,8 @@ DOT_STAGE_TARGET static void linear_scale(const linear_source *sources, uint n_v
 #endif
 
 /* Stages all positions of both sources, whole blocks: x[block][vector][group][16 positions][4 bytes]. */
-DOT_STAGE_TARGET static void linear_stage(const linear_source *sources, uint n_vectors, const float16 *inverses,
-                                          uchar *x)
+DOT_WIDE_TARGET static void linear_stage(const linear_source *sources, uint n_vectors, const float16 *inverses,
+                                         uchar *x)
 {
     for (uint source = 0; source < 2; source++) {
         const linear_source *from = &sources[source];
@@ -174,14 +179,17 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
         at[block] = block * step;
 
     const uint n_blocks = linear_blocks(&sources[0]) + linear_blocks(&sources[1]);
-    for (uint panel = first_panel; panel < end_panel; panel++) {
-        const __global uchar *w = weights + (size_t)panel * input.w;
-        const __global float *numbers = (const __global float *)(w + (size_t)n_blocks * DOT_PANEL_BLOCK);
+    for (uint panel = first_panel; panel < end_panel; panel += plan.z) {
+        const uint end = min(panel + plan.z, end_panel);
         for (uint v = 0; v < n_vectors; v += LINEAR_STEP) {
-            uint n = min(n_vectors - v, (uint)LINEAR_STEP);
-            linear_multiply(w, x, n_blocks, step, at, vector_at + v, n, sums);
-            for (uint i = 0; i < n; i++)
-                dot_finish_woven(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], panel, &places[v + i]);
+            const uint n = min(n_vectors - v, (uint)LINEAR_STEP);
+            for (uint p = panel; p < end; p++) {
+                const __global uchar *w = weights + (size_t)p * input.w;
+                const __global float *numbers = (const __global float *)(w + (size_t)n_blocks * DOT_PANEL_BLOCK);
+                linear_multiply(w, x, n_blocks, step, at, vector_at + v, n, sums);
+                for (uint i = 0; i < n; i++)
+                    dot_finish_woven(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], p, &places[v + i]);
+            }
         }
     }
 }

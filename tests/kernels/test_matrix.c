@@ -1,10 +1,12 @@
 /* test_matrix.c - packed weights: every value where matrix.h says, zero elsewhere, wrong requests refused. */
-#include "cl-kernels/matrix.h"
+#include "cl-kernels/matrix-dot.h"
 #include "cl-kernels/reference/dequantize.h"
+#include "cl-kernels/reference/dot.h"
 #include "tests/support/test-blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -294,6 +296,132 @@ static void test_description(void **state)
     }
 }
 
+/* ---- packing for dot product units ---- */
+
+static const tt_test_matrix_spec dot_specs[] = {
+    {.dtype = TT_F32, .n_out = 33, .n_in = 65, .n_taps = 1},
+    {.dtype = TT_F16, .n_out = 12, .n_in = 150, .n_taps = 1, .split = 70},
+    {.dtype = TT_BF16, .n_out = 40, .n_in = 37, .n_taps = 9},
+    {.dtype = TT_F32, .n_out = 90, .n_in = 40, .n_taps = 1, .n_parts = 4},
+    {.dtype = TT_F16, .n_out = 44, .n_in = 70, .n_taps = 1, .is_geglu = true, .n_parts = 2},
+    {.dtype = TT_F32, .n_out = 35, .n_in = 41, .n_taps = 1, .is_transposed = true},
+    {.dtype = TT_Q8_0, .n_out = 31, .n_in = 96, .n_taps = 9},
+    {.dtype = TT_I8, .n_out = 20, .n_in = 66, .n_taps = 1, .is_asymmetric = true},
+};
+
+/* Byte of a weight in its panel. */
+static size_t dot_index(const tt_matrix *matrix, uint32_t lane, uint32_t channel, uint32_t tap)
+{
+    bool is_first = channel < matrix->split;
+    uint32_t within = is_first ? channel : channel - matrix->split;
+    if (matrix->family == TT_FAMILY_GPU_PLAIN) {
+        uint32_t slice = within / 4 + (is_first ? 0 : (matrix->split + 3) / 4);
+        return (((size_t)slice * matrix->n_taps + tap) * 32 + lane) * 4 + within % 4;
+    }
+    uint32_t size = tt_dot_block_channels(matrix->arithmetic);
+    uint32_t block = within / size + (is_first ? 0 : (matrix->split + size - 1) / size);
+    return (((size_t)block * matrix->n_taps + tap) * 32 + lane) * 64 + within % size * (64 / size);
+}
+
+/* A packed number as it counts: a code times its output's scale, or a bfloat16. */
+static float dot_number(const tt_matrix *matrix, const uint8_t *at, float scale)
+{
+    float value;
+    uint32_t bits = (uint32_t)at[0] << 16;
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return (float)(int8_t)at[0] * scale;
+    bits |= (uint32_t)at[1] << 24;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* One output: all its numbers, its scale and the sum of its codes. Numbers that were seen become zero. */
+static void check_dot_row(const tt_matrix *matrix, const float *weights, uint8_t *panel, uint32_t lane)
+{
+    size_t end = tt_dot_panel_bytes(matrix), n_bytes = matrix->arithmetic == TT_ARITHMETIC_INT8 ? 1 : 2;
+    float scale = 0.0f;
+    int32_t sum = 0, want_sum = 0;
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8) {
+        memcpy(&scale, panel + end - 256 + lane * 4, sizeof(scale));
+        memcpy(&sum, panel + end - 128 + lane * 4, sizeof(sum));
+    }
+    for (uint32_t i = 0; i < matrix->n_in; i++)
+        for (uint32_t tap = 0; tap < matrix->n_taps; tap++) {
+            uint8_t *at = panel + dot_index(matrix, lane, i, tap);
+            float want = weights[(size_t)i * matrix->n_taps + tap], got = dot_number(matrix, at, scale);
+            assert_true(fabsf(got - want) <= 1e-6f * fabsf(want));
+            want_sum += n_bytes == 1 ? (int8_t)at[0] : 0;
+            memset(at, 0, n_bytes);
+        }
+    assert_int_equal(sum, want_sum);
+}
+
+static void check_dot_values(const tt_kernels *kernels, const tt_test_matrix *made)
+{
+    const tt_matrix *matrix = &made->matrix;
+    uint8_t *bytes = read_bytes(kernels, matrix);
+    size_t panel_bytes = tt_dot_panel_bytes(matrix), n_panels = (matrix->n_out + 31) / 32;
+    assert_int_equal(matrix->values.n_bytes, panel_bytes * n_panels);
+    for (uint32_t o = 0; o < matrix->n_out; o++) {
+        uint32_t panel, lane;
+        place_of(matrix, o, &panel, &lane);
+        check_dot_row(matrix, made->weights + (size_t)o * matrix->n_in * matrix->n_taps, bytes + panel * panel_bytes,
+                      lane);
+    }
+    size_t end = matrix->arithmetic == TT_ARITHMETIC_INT8 ? 256 : 0;
+    for (size_t i = 0; i < matrix->values.n_bytes; i++)
+        assert_true(i % panel_bytes >= panel_bytes - end || bytes[i] == 0); /* padding */
+    free(bytes);
+}
+
+/* Both forms for CPUs, and int8 for GPUs. */
+static void test_dot_packing(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 3; form++)
+        for (size_t i = 0; i < sizeof(dot_specs) / sizeof(dot_specs[0]); i++) {
+            tt_kernels kernels = tt_test_forms()[form == 2 ? 2 : 0];
+            kernels.arithmetic = form == 0 ? TT_ARITHMETIC_HALF : TT_ARITHMETIC_INT8;
+            kernels.dot = (tt_dot){.half = TT_DOT_PLAIN, .int8 = TT_DOT_PLAIN};
+            tt_test_matrix_spec spec = dot_specs[i];
+            spec.seed = 700 + i;
+            tt_test_matrix made = tt_test_matrix_create(&kernels, &spec);
+            assert_int_equal(made.matrix.arithmetic, kernels.arithmetic);
+            tt_reference_dot_weights(kernels.arithmetic, made.weights, spec.n_out, (size_t)spec.n_in * spec.n_taps);
+            check_dot_values(&kernels, &made);
+            check_bias(&kernels, &made);
+            tt_test_matrix_release(&kernels, &made);
+        }
+}
+
+/* What cannot be had falls back to the next form. */
+static void test_dot_choice(void **state)
+{
+    (void)state;
+    const float values[64 * 2] = {0};
+    const struct {
+        tt_arithmetic asked;
+        tt_dot dot;
+        uint32_t n_in;
+        tt_arithmetic got;
+    } choices[] = {
+        {TT_ARITHMETIC_FLOAT, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_FLOAT},
+        {TT_ARITHMETIC_HALF, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_HALF, {TT_DOT_NONE, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_FLOAT},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_INT8},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_NONE}, 64, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 20, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 4, TT_ARITHMETIC_FLOAT},
+    };
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        tt_kernels kernels = {.arithmetic = choices[i].asked, .dot = choices[i].dot};
+        tt_matrix_part part = {.dtype = TT_F32, .values = values, .n_out = 2};
+        tt_matrix matrix;
+        tt_test_ok(tt_matrix_describe(&kernels, &part, 1, choices[i].n_in, 1, 0, false, &matrix, tt_test_error()));
+        assert_int_equal(matrix.arithmetic, choices[i].got);
+    }
+}
+
 static void test_vector(void **state)
 {
     (void)state;
@@ -386,7 +514,8 @@ int main(void)
         cmocka_unit_test(test_quantized_size),    cmocka_unit_test(test_widening),
         cmocka_unit_test(test_stacked_types),     cmocka_unit_test(test_description),
         cmocka_unit_test(test_vectors_in_blocks), cmocka_unit_test(test_vector),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_refuses),           cmocka_unit_test(test_dot_packing),
+        cmocka_unit_test(test_dot_choice),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

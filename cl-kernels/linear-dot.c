@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* Sizes of the private arrays of a work item: 8 vectors of 16 positions with 5120 inputs as bytes. */
-enum { MAX_VECTORS = 64, STAGED_BYTES = 640 << 10, LANES = 16 };
+enum { MAX_VECTORS = 64, STAGED_BYTES = 640 << 10, LANES = 16, CACHED_BYTES = 256 << 10 };
 
 typedef struct dot_plan {
     uint32_t vectors, panels; /* of a work item */
@@ -59,6 +59,13 @@ static dot_plan choose(const tt_matrix *matrix, size_t n_positions, uint32_t n_u
     return plan;
 }
 
+/* Panels that stay in a core's second cache beside the inputs. */
+static uint32_t cached_panels(const tt_matrix *matrix)
+{
+    size_t n = CACHED_BYTES / tt_dot_panel_bytes(matrix);
+    return n > 1 ? (uint32_t)n : 1;
+}
+
 static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, const dot_plan *plan)
 {
     const tt_plane *out = &args->out;
@@ -74,7 +81,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), second_slices, tt_matrix_panels(matrix),
                       (uint32_t)tt_dot_panel_bytes(matrix));
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->vectors, plan->panels, 0, 0);
+    tt_launcher_uint4(launcher, plan->vectors, plan->panels, cached_panels(matrix), 0);
 }
 
 tt_status tt_linear_dot_record(const tt_kernels *kernels, const tt_linear_args *args, double bytes,

@@ -7,15 +7,15 @@
 #include <time.h>
 
 /* Loops of a work item, as in peak.cl, and how many work items there are. */
-enum { CHAINS = 14, LANES = 16, DOT_BLOCKS = 4, DOT_VECTORS = 6, DOT_OUTPUTS = 32, DOT_BLOCK_BYTES = 64 };
+enum { CHAINS = 14, LANES = 16, TILE_CHAINS = 4, VECTOR_CHAINS = 20, DOT_SUMS_BYTES = 4096 };
 enum { CPU_ITEMS = 64, GPU_ITEMS_PER_UNIT = 4096, GPU_LANES = 64, FLOAT_ROUNDS = 60000, GPU_ROUNDS = 2000 };
-enum { DOT_ROUNDS = 2000, READ_BYTES = 64 << 20, READ_ITEMS = 64 };
+enum { DOT_ROUNDS = 20000, READ_BYTES = 64 << 20, READ_ITEMS = 64 };
 
 /* One loop: what is started, and with how much work. */
 typedef struct loop {
-    const char *entry;
+    const char *file, *entry;
     char options[64];
-    size_t n_items, n_local;
+    size_t n_items, n_local, item_bytes; /* bytes that an item writes */
     uint32_t rounds;
     double work;
 } loop;
@@ -29,7 +29,9 @@ static loop float_loop(const tt_kernels *kernels)
 {
     bool is_gpu = kernels->family != TT_FAMILY_CPU_TILE;
     size_t units = tt_device_caps(kernels->device)->n_compute_units;
-    loop l = {.entry = "peak_float",
+    loop l = {.file = "peak.cl",
+              .entry = "peak_float",
+              .item_bytes = LANES * sizeof(float),
               .n_items = is_gpu ? units * GPU_ITEMS_PER_UNIT : CPU_ITEMS,
               .n_local = is_gpu ? GPU_LANES : 1,
               .rounds = is_gpu ? GPU_ROUNDS : FLOAT_ROUNDS};
@@ -39,8 +41,13 @@ static loop float_loop(const tt_kernels *kernels)
 
 static loop dot_loop(tt_dot_unit unit, bool is_half)
 {
-    loop l = {.entry = "peak_dot", .n_items = CPU_ITEMS, .n_local = 1, .rounds = DOT_ROUNDS};
-    double products = (double)DOT_BLOCKS * DOT_VECTORS * DOT_OUTPUTS * LANES * DOT_BLOCK_BYTES;
+    loop l = {.file = "peak-dot.cl",
+              .entry = "peak_dot",
+              .n_items = CPU_ITEMS,
+              .n_local = 1,
+              .item_bytes = DOT_SUMS_BYTES,
+              .rounds = DOT_ROUNDS};
+    double products = unit == TT_DOT_AMX ? TILE_CHAINS * 16.0 * 16 * 64 : VECTOR_CHAINS * 64.0;
     (void)snprintf(l.options, sizeof(l.options), "-DDOT_UNIT=%d -DDOT_HALF=%d", (int)unit, is_half);
     l.work = 2.0 * products * (is_half ? 0.5 : 1.0) * (double)l.n_items * l.rounds;
     return l;
@@ -53,7 +60,9 @@ static bool loop_of(const tt_kernels *kernels, tt_peak_kind kind, loop *l)
     if (kind == TT_PEAK_FLOAT)
         *l = float_loop(kernels);
     else if (kind == TT_PEAK_READ)
-        *l = (loop){.entry = "peak_read",
+        *l = (loop){.file = "peak.cl",
+                    .entry = "peak_read",
+                    .item_bytes = LANES * sizeof(float),
                     .n_items = READ_ITEMS,
                     .n_local = 1,
                     .rounds = READ_BYTES / READ_ITEMS / 64,
@@ -81,7 +90,7 @@ static tt_status make_input(tt_device *device, size_t n_bytes, tt_buffer *buffer
 
 static tt_status record(const tt_kernels *kernels, const loop *l, const tt_peak *peak, tt_error *err)
 {
-    tt_launcher launcher = tt_launcher_begin(kernels, "peak.cl", l->options, l->entry, err);
+    tt_launcher launcher = tt_launcher_begin(kernels, l->file, l->options, l->entry, err);
     tt_launcher_buffer(&launcher, peak->in.mem);
     tt_launcher_buffer(&launcher, peak->out.mem);
     tt_launcher_uint(&launcher, l->rounds);
@@ -95,10 +104,10 @@ tt_status tt_peak_create(const tt_kernels *kernels, tt_peak_kind kind, tt_peak *
     *peak = (tt_peak){0};
     if (!loop_of(kernels, kind, &l))
         return TT_OK;
-    size_t n_in = kind == TT_PEAK_READ ? READ_BYTES : (size_t)DOT_BLOCKS * DOT_OUTPUTS * DOT_BLOCK_BYTES;
+    size_t n_in = kind == TT_PEAK_READ ? READ_BYTES : (size_t)LANES * 64;
     tt_status status = make_input(kernels->device, n_in, &peak->in, err);
     if (status == TT_OK)
-        status = tt_buffer_create(kernels->device, l.n_items * 64, "a measurement of peaks", &peak->out, err);
+        status = tt_buffer_create(kernels->device, l.n_items * l.item_bytes, "a measurement of peaks", &peak->out, err);
     if (status == TT_OK)
         status = tt_recorder_create(kernels->device, &peak->recorder, err);
     if (status == TT_OK)

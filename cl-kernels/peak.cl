@@ -36,33 +36,3 @@ __kernel void peak_read(const __global float *in, __global float *out, uint n)
     }
     vstore16(a + b + c + d, get_global_id(0), out);
 }
-
-#ifdef DOT_UNIT
-#include "common.clh"
-#include "dot.clh"
-
-#define PEAK_BLOCKS 4
-#define PEAK_VECTORS 6
-
-/* rounds products of 32 outputs and six vectors over four blocks, all in the first level of the cache. */
-__kernel void peak_dot(const __global float *in, __global float *out, uint rounds)
-{
-    const uint group_bytes = PEAK_VECTORS * DOT_VECTOR_BYTES;
-    uchar x[PEAK_BLOCKS * DOT_GROUPS * PEAK_VECTORS * DOT_VECTOR_BYTES] __attribute__((aligned(64)));
-    dot_sum sums[PEAK_VECTORS * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
-    uint at[PEAK_BLOCKS], vector_at[PEAK_VECTORS];
-    for (uint i = 0; i < PEAK_BLOCKS; i++)
-        at[i] = i * DOT_GROUPS * group_bytes;
-    for (uint i = 0; i < PEAK_VECTORS; i++)
-        vector_at[i] = i * DOT_VECTOR_BYTES;
-    for (uint i = 0; i < PEAK_BLOCKS * DOT_GROUPS * group_bytes; i++)
-        x[i] = (uchar)(i & 63);
-    for (uint round = 0; round < rounds; round++)
-        dot_multiply((const __global uchar *)in, x, at, PEAK_BLOCKS, group_bytes, vector_at, PEAK_VECTORS, sums,
-                     round % 64 == 0);
-    float sum = 0.0f;
-    for (uint i = 0; i < 16; i++)
-        sum += (float)sums[i * 97];
-    vstore16((float16)(sum), get_global_id(0), out);
-}
-#endif

@@ -2,6 +2,7 @@
 #include "tests/support/test-device.h"
 
 #include "base/dtype.h"
+#include "cl-kernels/dot.h"
 #include "device/program.h"
 
 #include <math.h>
@@ -60,11 +61,41 @@ const tt_kernels *tt_test_forms(void)
     return forms;
 }
 
+/* Appends the forms of one kind of arithmetic, up to the best unit. */
+static size_t add_dot_forms(tt_kernels *forms, size_t n, tt_arithmetic arithmetic, tt_dot_unit best)
+{
+    for (int unit = TT_DOT_PLAIN; unit <= TT_DOT_AMX; unit++)
+        for (int storage = 0; storage < 2 && (unit == TT_DOT_PLAIN || unit <= (int)best); storage++)
+            forms[n++] = (tt_kernels){.device = tt_test_device(),
+                                      .storage = (tt_storage)storage,
+                                      .family = TT_FAMILY_CPU_TILE,
+                                      .arithmetic = arithmetic,
+                                      .dot = {.half = (tt_dot_unit)unit, .int8 = (tt_dot_unit)unit}};
+    return n;
+}
+
+const tt_kernels *tt_test_dot_forms(size_t *n_forms)
+{
+    static tt_kernels forms[TT_TEST_MAX_DOT_FORMS];
+    tt_dot best;
+    tt_test_ok(tt_dot_probe(tt_test_device(), &best, &the_error));
+    *n_forms = add_dot_forms(forms, 0, TT_ARITHMETIC_HALF, best.half);
+    *n_forms = add_dot_forms(forms, *n_forms, TT_ARITHMETIC_INT8, best.int8);
+    return forms;
+}
+
 const char *tt_test_form_name(const tt_kernels *kernels)
 {
-    if (kernels->family == TT_FAMILY_CPU_TILE)
-        return kernels->storage == TT_STORAGE_F16 ? "cpu-tile f16" : "cpu-tile f32";
-    return kernels->storage == TT_STORAGE_F16 ? "gpu-plain f16" : "gpu-plain f32";
+    static char name[64];
+    const char *family = kernels->family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain";
+    const char *storage = kernels->storage == TT_STORAGE_F16 ? "f16" : "f32";
+    bool is_int8 = kernels->arithmetic == TT_ARITHMETIC_INT8;
+    if (kernels->arithmetic == TT_ARITHMETIC_FLOAT)
+        (void)snprintf(name, sizeof(name), "%s %s", family, storage);
+    else
+        (void)snprintf(name, sizeof(name), "%s %s %s %s", family, storage, is_int8 ? "int8" : "half",
+                       tt_dot_name(is_int8 ? kernels->dot.int8 : kernels->dot.half));
+    return name;
 }
 
 double tt_test_tolerance(const tt_kernels *kernels)

@@ -3,6 +3,7 @@
 
 #include "device/program.h"
 
+#include <string.h>
 #include <time.h>
 
 enum { CHAINS = 14 };
@@ -28,6 +29,17 @@ tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took
     tt_moment end = tt_moment_now();
     *took = (tt_moment){end.wall_s - start.wall_s, end.cpu_s - start.cpu_s};
     return status;
+}
+
+bool tt_parse_arithmetic(const char *name, tt_arithmetic *arithmetic)
+{
+    static const char *const names[] = {"float", "half", "int8"};
+    for (int i = 0; i < 3; i++) {
+        *arithmetic = (tt_arithmetic)i;
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 double tt_probe_flops(void)

@@ -23,6 +23,9 @@ tt_moment tt_moment_now(void);
 /* Runs a recorded list once and waits; returns the time it took. */
 tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err);
 
+/* Reads "float", "half" or "int8"; false when it is none of them. */
+bool tt_parse_arithmetic(const char *name, tt_arithmetic *arithmetic);
+
 /* Opens the device (NULL: the best) with the kernels of this folder and of the library. */
 tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err);
 void tt_probe_close(tt_probe *probe);

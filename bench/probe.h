@@ -30,6 +30,10 @@ bool tt_parse_arithmetic(const char *name, tt_arithmetic *arithmetic);
 tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err);
 void tt_probe_close(tt_probe *probe);
 
+/* Records a run of the unit of a form (HALF, INT8) from registers; the device must have one. *work: its operations. */
+tt_status tt_probe_dot(const tt_probe *probe, tt_arithmetic arithmetic, tt_recorder **recorder, double *work,
+                       tt_error *err);
+
 /* FLOPs of one run of probe->compute, bytes of one of probe->read. */
 double tt_probe_flops(void);
 double tt_probe_bytes(void);

@@ -1,7 +1,10 @@
 /* bench-unet.c - time of one UNet pass and the share of each op.
- * usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]
+ * usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS] [float|half|int8]
  * Sizes are latent positions, 64 64 by default. With RESIDENT_MB and SLOTS weights are streamed: at most RESIDENT_MB of
- * matrices stay on the device, the others pass through SLOTS buffers. -1 MB: everything stays. */
+ * matrices stay on the device, the others pass through SLOTS buffers. -1 MB: everything stays. The last
+ * argument is how is multiplied, wherever it stands; TINTYPE_DOT lowers the unit. */
+#include "bench/probe.h"
+#include "cl-kernels/dot.h"
 #include "device/program.h"
 #include "graph/graph.h"
 #include "pipeline/model.h"
@@ -87,15 +90,18 @@ static void print_memory(const tt_device *device)
 }
 
 static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *shape, limit weights, int passes,
-                     tt_error *err)
+                     tt_arithmetic arithmetic, tt_error *err)
 {
     tt_kernels kernels = {.device = device,
                           .storage = model->is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                          .family = tt_device_caps(device)->family};
+                          .family = tt_device_caps(device)->family,
+                          .arithmetic = arithmetic};
     tt_weight_store *store = NULL;
     tt_graph *graph = NULL;
     double best = 0.0, begun = now_ms();
-    tt_status status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
+    tt_status status = tt_dot_probe(device, &kernels.dot, err);
+    if (status == TT_OK)
+        status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
     if (status == TT_OK) {
         tt_weight_store_set_limit(store, weights.resident_bytes, weights.n_slots);
         status = tt_graph_create(&kernels, "unet", store, &graph, err);
@@ -121,8 +127,12 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
 int main(int argc, char **argv)
 {
     tt_error err;
+    tt_arithmetic arithmetic = TT_ARITHMETIC_FLOAT;
+    if (argc > 2 && tt_parse_arithmetic(argv[argc - 1], &arithmetic))
+        argc--;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
+        fprintf(stderr, "usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS] "
+                        "[float|half|int8]\n");
         return 2;
     }
     tt_unet_shape shape = {.batch = argc > 5 ? (uint32_t)atoi(argv[5]) : 1,
@@ -145,7 +155,7 @@ int main(int argc, char **argv)
     int rc = 1;
     if (!context || tt_model_load(context, &params, &model) != TT_OK)
         fprintf(stderr, "bench-unet: %s\n", context ? tt_context_message(context) : "memory is out");
-    else if (run(model, device, &shape, weights, argc > 6 ? atoi(argv[6]) : 3, &err) != TT_OK)
+    else if (run(model, device, &shape, weights, argc > 6 ? atoi(argv[6]) : 3, arithmetic, &err) != TT_OK)
         die(&err);
     else
         rc = 0;

@@ -23,9 +23,16 @@ tt_moment tt_moment_now(void);
 /* Runs a recorded list once and waits; returns the time it took. */
 tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err);
 
+/* Reads "float", "half" or "int8"; false when it is none of them. */
+bool tt_parse_arithmetic(const char *name, tt_arithmetic *arithmetic);
+
 /* Opens the device (NULL: the best) with the kernels of this folder and of the library. */
 tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err);
 void tt_probe_close(tt_probe *probe);
+
+/* Records a run of the unit of a form (HALF, INT8) from registers; the device must have one. *work: its operations. */
+tt_status tt_probe_dot(const tt_probe *probe, tt_arithmetic arithmetic, tt_recorder **recorder, double *work,
+                       tt_error *err);
 
 /* FLOPs of one run of probe->compute, bytes of one of probe->read. */
 double tt_probe_flops(void);

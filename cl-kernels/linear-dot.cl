@@ -22,6 +22,9 @@
 #include "dot-finish.clh"
 #include "dot-stage.clh"
 
+/* A vector's inputs of a block: a piece of memory, so that rows of tiles are neighbours. */
+#define LINEAR_TILE_BYTES (DOT_GROUPS * DOT_VECTOR_BYTES)
+
 /* Vectors that are multiplied before their results are stored, and blocks of a call. */
 #define LINEAR_STEP 12
 #define LINEAR_BLOCKS 64
@@ -55,94 +58,68 @@ static uint linear_blocks(const linear_source *source)
     return (source->n_slices + DOT_BLOCK_SLICES - 1) / DOT_BLOCK_SLICES;
 }
 
+/* Slices are the outer loop below: they are far apart in memory, often by a multiple of a cache's size, and the
+ * positions of an item are neighbours. */
+
 #if !DOT_HALF
 
-/* most[4]: the largest value so far of four positions' four channels each. */
-DOT_SMALL void linear_find_most(const linear_source *source, const uint *at, const bool is_run, float16 *most)
+/* inverses [vector][4] and scales [vector] of all positions over both sources. most: [vector][4], room. */
+DOT_STAGE_TARGET static void linear_scale(const linear_source *sources, uint n_vectors, dot_bits *most,
+                                          float16 *inverses, float16 *scales)
 {
-    const __global tt_elem *slice = source->values;
-    const size_t step = (size_t)source->slice_units * 4;
-    for (uint s = 0; s < source->n_slices; s++) {
-        float16 x[4];
-        dot_load(slice, at, is_run, x);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            most[i] = max(most[i], fabs(x[i]));
-        slice += step;
+    for (uint i = 0; i < 4 * n_vectors; i++)
+        most[i] = (dot_bits)(0);
+    for (uint source = 0; source < 2; source++) {
+        const linear_source *from = &sources[source];
+        for (uint s = 0; s < from->n_slices; s++) {
+            const __global tt_elem *slice = from->values + (size_t)s * from->slice_units * 4;
+            for (uint v = 0; v < n_vectors; v++)
+                dot_raise(slice, from->at + v * DOT_LANES, from->is_run[v], most + 4 * v);
+        }
     }
+    for (uint v = 0; v < n_vectors; v++)
+        dot_make_scales(most + 4 * v, inverses + 4 * v, scales + v);
 }
 
 #endif
 
-/* Stages one vector of a source, whole blocks. to: its place in the first group. */
-DOT_SMALL void linear_stage(const linear_source *source, const uint *at, const bool is_run, const float16 *inverses,
-                            uchar *to, uint group_bytes)
+/* Stages all positions of both sources, whole blocks: x[block][vector][group][16 positions][4 bytes]. */
+DOT_STAGE_TARGET static void linear_stage(const linear_source *sources, uint n_vectors, const float16 *inverses,
+                                          uchar *x)
 {
-    const __global tt_elem *slice = source->values;
-    const size_t step = (size_t)source->slice_units * 4;
-    for (uint s = 0; s < source->n_slices; s++) {
-        float16 x[4];
-        dot_load(slice, at, is_run, x);
+    for (uint source = 0; source < 2; source++) {
+        const linear_source *from = &sources[source];
+        for (uint s = 0; s < linear_blocks(from) * DOT_BLOCK_SLICES; s++) {
+            const __global tt_elem *slice = from->values + (size_t)s * from->slice_units * 4;
+            uchar *to = x + (size_t)(s / DOT_BLOCK_SLICES) * n_vectors * LINEAR_TILE_BYTES +
+                        s % DOT_BLOCK_SLICES * DOT_SLICE_GROUPS * DOT_VECTOR_BYTES;
+            for (uint v = 0; v < n_vectors; v++, to += LINEAR_TILE_BYTES) {
+                float16 four[4];
+                if (s >= from->n_slices) {
+                    dot_stage_zeros(to, DOT_VECTOR_BYTES);
+                    continue;
+                }
+                dot_load(slice, from->at + v * DOT_LANES, from->is_run[v], four);
 #if DOT_HALF
-        dot_stage(x, to, group_bytes);
+                dot_stage(four, to, DOT_VECTOR_BYTES);
 #else
-        dot_stage(x, inverses, to);
+                dot_stage(four, inverses + 4 * v, to);
 #endif
-        slice += step;
-        to += DOT_SLICE_GROUPS * group_bytes;
-    }
-    for (uint group = source->n_slices * DOT_SLICE_GROUPS; group < linear_blocks(source) * DOT_GROUPS; group++) {
-        dot_stage_zeros(to);
-        to += group_bytes;
+            }
+        }
+        x += (size_t)linear_blocks(from) * n_vectors * LINEAR_TILE_BYTES;
     }
 }
 
-#if !DOT_HALF
-
-/* Scales of a vector's positions over both sources. */
-DOT_SMALL float16 linear_scales(const linear_source *sources, uint vector, float16 *inverses)
-{
-    float16 most[4] = {(float16)(0.0f), (float16)(0.0f), (float16)(0.0f), (float16)(0.0f)}, scale;
-    for (int i = 0; i < 2; i++) {
-        const uint *at = sources[i].at + vector * DOT_LANES;
-        if (sources[i].is_run[vector])
-            linear_find_most(&sources[i], at, true, most);
-        else
-            linear_find_most(&sources[i], at, false, most);
-    }
-    dot_make_scales(most, inverses, &scale);
-    return scale;
-}
-
-#endif
-
-/* Stages one vector of both sources; returns the scales of its positions (int8 only). */
-__attribute__((noinline)) static float16 linear_stage_vector(const linear_source *sources, uint vector, uchar *x,
-                                                             uint group_bytes)
-{
-    float16 inverses[4], scale = (float16)(1.0f);
-#if !DOT_HALF
-    scale = linear_scales(sources, vector, inverses);
-#endif
-    x += vector * DOT_VECTOR_BYTES;
-    for (int i = 0; i < 2; i++) {
-        const uint *at = sources[i].at + vector * DOT_LANES;
-        if (sources[i].is_run[vector])
-            linear_stage(&sources[i], at, true, inverses, x, group_bytes);
-        else
-            linear_stage(&sources[i], at, false, inverses, x, group_bytes);
-        x += (size_t)linear_blocks(&sources[i]) * DOT_GROUPS * group_bytes;
-    }
-    return scale;
-}
-
-/* Sums of n_vectors vectors of a panel over all blocks, some blocks at a time. */
-static void linear_multiply(const __global uchar *weights, const uchar *x, uint n_blocks, uint group_bytes,
-                            const uint *at, const uint *vector_at, uint n_vectors, dot_sum *sums)
+/* Sums of n_vectors vectors of a panel over all blocks, some blocks at a time. step: from a block's inputs to the next.
+ */
+static void linear_multiply(const __global uchar *weights, const uchar *x, uint n_blocks, uint step, const uint *at,
+                            const uint *vector_at, uint n_vectors, dot_sum *sums)
 {
     for (uint block = 0; block < n_blocks; block += LINEAR_BLOCKS)
-        dot_multiply(weights + (size_t)block * DOT_PANEL_BLOCK, x + (size_t)block * DOT_GROUPS * group_bytes, at,
-                     min(n_blocks - block, (uint)LINEAR_BLOCKS), group_bytes, vector_at, n_vectors, sums, block == 0);
+        dot_multiply(weights + (size_t)block * DOT_PANEL_BLOCK, x + (size_t)block * step, at,
+                     min(n_blocks - block, (uint)LINEAR_BLOCKS), DOT_VECTOR_BYTES, vector_at, n_vectors, sums,
+                     block == 0);
 }
 
 __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global tt_elem *in2, uint4 in2_at,
@@ -152,7 +129,7 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
 {
     const uint first_position = get_global_id(0) * plan.x * DOT_LANES;
     const uint n_positions = min(shape.z - first_position, plan.x * DOT_LANES);
-    const uint n_vectors = (n_positions + DOT_LANES - 1) / DOT_LANES, group_bytes = n_vectors * DOT_VECTOR_BYTES;
+    const uint n_vectors = (n_positions + DOT_LANES - 1) / DOT_LANES, step = n_vectors * LINEAR_TILE_BYTES;
     const uint first_panel = get_global_id(1) * plan.y, end_panel = min(first_panel + plan.y, input.z);
     const tt_place first_place = tt_place_at(first_position, shape.x, shape.y);
     linear_source sources[2];
@@ -183,13 +160,18 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
     dot_places places[LINEAR_VECTORS];
     uint vector_at[LINEAR_VECTORS], at[LINEAR_BLOCKS];
     for (uint v = 0; v < n_vectors; v++) {
-        scales[v] = linear_stage_vector(sources, v, x, group_bytes);
         places[v] = dot_find_places(&result, tt_place_at(first_position + v * DOT_LANES, shape.x, shape.y),
                                     min(n_positions - v * DOT_LANES, (uint)DOT_LANES));
-        vector_at[v] = v * DOT_VECTOR_BYTES;
+        vector_at[v] = v * LINEAR_TILE_BYTES;
     }
+    float16 inverses[4 * LINEAR_VECTORS];
+#if !DOT_HALF
+    dot_bits most[4 * LINEAR_VECTORS];
+    linear_scale(sources, n_vectors, most, inverses, scales);
+#endif
+    linear_stage(sources, n_vectors, inverses, x);
     for (uint block = 0; block < LINEAR_BLOCKS; block++)
-        at[block] = block * DOT_GROUPS * group_bytes;
+        at[block] = block * step;
 
     const uint n_blocks = linear_blocks(&sources[0]) + linear_blocks(&sources[1]);
     for (uint panel = first_panel; panel < end_panel; panel++) {
@@ -197,9 +179,9 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
         const __global float *numbers = (const __global float *)(w + (size_t)n_blocks * DOT_PANEL_BLOCK);
         for (uint v = 0; v < n_vectors; v += LINEAR_STEP) {
             uint n = min(n_vectors - v, (uint)LINEAR_STEP);
-            linear_multiply(w, x, n_blocks, group_bytes, at, vector_at + v, n, sums);
+            linear_multiply(w, x, n_blocks, step, at, vector_at + v, n, sums);
             for (uint i = 0; i < n; i++)
-                dot_finish(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], panel, &places[v + i]);
+                dot_finish_woven(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], panel, &places[v + i]);
         }
     }
 }

@@ -66,7 +66,6 @@ void tt_reference_conv3x3_part(const tt_reference_conv3x3_args *args, const tt_r
 
 void tt_reference_conv3x3(const tt_reference_conv3x3_args *args)
 {
-    tt_reference_rectangle all = {
-        .n_images = args->batch, .height = args->out_height, .width = args->out_width};
+    tt_reference_rectangle all = {.n_images = args->batch, .height = args->out_height, .width = args->out_width};
     tt_reference_conv3x3_part(args, &all);
 }

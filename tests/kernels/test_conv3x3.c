@@ -277,8 +277,7 @@ static const conv_case dot_cases[] = {
 static const double twin_bounds[] = {0, 1e-5, 2e-6}, float_bounds[] = {0, 4e-3, 1.5e-2};
 
 /* Rows (or columns) of the input that n outputs from `first` on read, and what is staged with them: from *start on. */
-static uint32_t find_span(tt_conv_mode mode, uint32_t first, uint32_t n, uint32_t n_in, uint32_t n_out,
-                          uint32_t *start)
+static uint32_t find_span(tt_conv_mode mode, uint32_t first, uint32_t n, uint32_t n_in, uint32_t n_out, uint32_t *start)
 {
     int64_t begin = (int64_t)first - 1, end = (int64_t)first + n + 1;
     if (mode == TT_CONV_DOWN || mode == TT_CONV_DOWN_ASYM) {

@@ -38,11 +38,13 @@ static bool fits(const work *w, const tt_conv3x3_cut *cut)
 {
     uint32_t pictures = w->is_strided ? 4 : 1, margin = w->is_strided ? 1 : 2;
     return cut->width + margin <= MAX_COLUMNS && pictures * cut->images * (cut->height + margin) <= MAX_ROWS &&
-           count_vectors(w, cut) <= MAX_VECTORS && patch_positions(w, cut) * TT_DOT_BLOCK_BYTES * w->n_channel_blocks <= PATCH_BYTES;
+           count_vectors(w, cut) <= MAX_VECTORS &&
+           patch_positions(w, cut) * TT_DOT_BLOCK_BYTES * w->n_channel_blocks <= PATCH_BYTES;
 }
 
 /* Estimated cycles of the launch, fitted to measurements. An item stages its patch, which takes longer where rows of
- * the input are not read as a whole, then multiplies pairs of vectors; its weights come from memory at 4 bytes a cycle. Items come in rounds of one for each compute unit. */
+ * the input are not read as a whole, then multiplies pairs of vectors; its weights come from memory at 4 bytes a cycle.
+ * Items come in rounds of one for each compute unit. */
 static double estimate(const work *w, const tt_conv3x3_cut *cut)
 {
     const tt_plane *out = &w->args->out;
@@ -104,8 +106,7 @@ bool tt_conv3x3_dot_takes(const tt_kernels *kernels, const tt_matrix *matrix)
     return matrix->arithmetic != TT_ARITHMETIC_FLOAT && kernels->family == TT_FAMILY_CPU_TILE;
 }
 
-tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_conv3x3_cut *cut,
-                             tt_error *err)
+tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_conv3x3_cut *cut, tt_error *err)
 {
     const tt_matrix *matrix = args->matrix;
     double best = 0.0;
@@ -163,8 +164,8 @@ tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args
     set_options(kernels, args->matrix, options, sizeof(options));
     tt_launcher launcher = tt_launcher_begin(kernels, "conv3x3-dot.cl", options, "conv3x3_dot", err);
     set_arguments(&launcher, args, &cut);
-    size_t rectangles = tt_ceil_div(out->width, cut.width) * tt_ceil_div(out->height, cut.height) *
-                        tt_ceil_div(out->batch, cut.images);
+    size_t rectangles =
+        tt_ceil_div(out->width, cut.width) * tt_ceil_div(out->height, cut.height) * tt_ceil_div(out->batch, cut.images);
     tt_launch launch = {.stem = args->matrix->arithmetic == TT_ARITHMETIC_HALF ? "conv3x3-bf16" : "conv3x3-int8",
                         .n_dims = 2,
                         .global = {rectangles, tt_ceil_div(tt_matrix_panels(args->matrix), cut.panels), 1},

@@ -17,7 +17,6 @@
 #include "tile-activate.clh"
 #include "dot.clh"
 #include "dot-finish.clh"
-#include "dot-stage.clh"
 #include "conv3x3-multiply.clh"
 #include "conv3x3-patch.clh"
 

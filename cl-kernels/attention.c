@@ -11,6 +11,10 @@
  * of 8 floats or 32 of 4. Keys of a block: scores, keys and values should stay in the first or second cache level. */
 enum { WIDE_VECTORS = 3, WIDE_ROWS = 8, NARROW_VECTORS = 1, NARROW_ROWS = 4, VECTOR = 16, BLOCK_KEYS = 64 };
 
+/* Dot product units: most queries of a work item and most values of its sums, which should fit into the second cache
+ * level; fewest queries; keys of a block. Sizes differ by factors of 4, since each is a program of its own. */
+enum { DOT_QUERIES = 1024, DOT_SUMS = 131072, DOT_LEAST = 64, DOT_KEYS = 256 };
+
 /* Output slices and lanes of a GPU work item. */
 enum { CHUNK_SLICES = 20, GPU_LANES = 32 };
 
@@ -70,6 +74,32 @@ static tt_status make_plan(const tt_kernels *kernels, const tt_attention_args *a
     return status;
 }
 
+/* Whether bfloat16 dot products do the work. */
+static bool uses_dot(const tt_kernels *kernels)
+{
+    tt_dot_unit unit = kernels->dot.half;
+    return kernels->family == TT_FAMILY_CPU_TILE && kernels->arithmetic != TT_ARITHMETIC_FLOAT &&
+           (unit == TT_DOT_AMX || unit == TT_DOT_AVX512);
+}
+
+/* The same for bfloat16 dot products. Keys are converted once per work item, so that items should be large, but there
+ * should be a few for every core. */
+static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
+                          char options[160])
+{
+    size_t n_queries = (size_t)args->q.height * args->q.width, heads = (size_t)args->n_heads * args->q.batch;
+    size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = DOT_QUERIES;
+    while (item > DOT_LEAST && (tt_ceil_div(n_queries, item) * heads < 4 * n_cores || item >= 2 * n_queries ||
+                                item * args->head_dim > DOT_SUMS))
+        item /= 4;
+    *launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {1, 1, 1}};
+    launch->global[0] = tt_ceil_div(n_queries, item);
+    launch->global[1] = args->n_heads;
+    launch->global[2] = args->q.batch;
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DATTEND_AMX=%d",
+                   args->head_dim / 4, (unsigned)item, DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
+}
+
 static void count_work(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch)
 {
     double n_keys = (double)args->k.height * args->k.width;
@@ -85,13 +115,17 @@ tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args
     const tt_plane *planes[4] = {&args->q, &args->k, &args->v, &args->out};
     char options[160];
     tt_launch launch;
+    bool is_dot = uses_dot(kernels);
     tt_status status = check(args, err);
-    if (status == TT_OK)
+    if (status == TT_OK && is_dot)
+        make_dot_plan(kernels, args, &launch, options);
+    else if (status == TT_OK)
         status = make_plan(kernels, args, &launch, options, err);
     if (status != TT_OK)
         return status;
     count_work(kernels, args, &launch);
-    tt_launcher launcher = tt_launcher_begin(kernels, "attention.cl", options, "attention", err);
+    tt_launcher launcher = tt_launcher_begin(kernels, is_dot ? "attention-dot.cl" : "attention.cl", options,
+                                             is_dot ? "attention_dot" : "attention", err);
     for (size_t i = 0; i < 4; i++) {
         tt_launcher_buffer(&launcher, planes[i]->mem);
         tt_launcher_uint(&launcher, planes[i]->offset);

@@ -25,11 +25,11 @@ typedef struct attend_group {
 
 /* Scores of 16 queries (the half: 0 or 1) and 32 keys of the block, masked. The step before had other keys. */
 ATTEND_TARGET static void group_scores(const attend_group *group, const short *keys, uint step, uint half_group,
-                                    const float *rows, float *scores)
+                                       const float *rows, float *scores)
 {
     int first = (int)step * 32;
     attend_scores(group->queries + half_group * (ATTEND_DEPTH * 512), keys + step * (ATTEND_DEPTH * 1024),
-               rows + half_group * 256, half_group == 1, scores);
+                  rows + half_group * 256, half_group == 1, scores);
     if (group->last[0] < first + 31) {
         int last[16];
         for (uint j = 0; j < 16; j++)
@@ -47,7 +47,8 @@ ATTEND_TARGET static void group_spread_base(const attend_group *group, float *ro
 
 /* Makes m the largest score so far, looking through a block; rows: the bases that group_spread_base made, and makes
  * again. */
-ATTEND_TARGET static void group_raise(const attend_group *group, const short *keys, uint n_steps, bool is_first, float *rows)
+ATTEND_TARGET static void group_raise(const attend_group *group, const short *keys, uint n_steps, bool is_first,
+                                      float *rows)
 {
     float scores[512] __attribute__((aligned(64)));
     float16 largest[32];
@@ -76,7 +77,7 @@ ATTEND_TARGET static void group_raise(const attend_group *group, const short *ke
 
 /* Makes the weights of a block; false when m does not suit some query. */
 ATTEND_TARGET static bool group_weights(const attend_group *group, const short *keys, uint n_steps, const float *rows,
-                                     short *weights)
+                                        short *weights)
 {
     float scores[1024] __attribute__((aligned(64)));
     ushort32 largest = (ushort32)(0);
@@ -92,8 +93,8 @@ ATTEND_TARGET static bool group_weights(const attend_group *group, const short *
 }
 
 /* Adds a block to a group's sums. */
-ATTEND_TARGET static void group_add_block(const attend_group *group, const short *keys, const short *values, uint n_steps,
-                                       bool is_first)
+ATTEND_TARGET static void group_add_block(const attend_group *group, const short *keys, const short *values,
+                                          uint n_steps, bool is_first)
 {
     float rows[512] __attribute__((aligned(64)));
     short weights[TILE_KEYS * 32] __attribute__((aligned(64)));
@@ -114,10 +115,9 @@ ATTEND_TARGET static void group_add_block(const attend_group *group, const short
 
 /* Everything of a work item: n_queries queries of a head from `first` on. The planes begin at the head, q and out at
  * the first query. */
-ATTEND_TARGET __attribute__((noinline)) static void attend_item(const __global tt_elem *q, const __global tt_elem *k,
-                                                        const __global tt_elem *v, __global tt_elem *out,
-                                                        size_t query_units, size_t key_units, uint first,
-                                                        uint n_queries, uint n_keys, bool is_causal, float scale)
+ATTEND_TARGET __attribute__((noinline)) static void
+attend_item(const __global tt_elem *q, const __global tt_elem *k, const __global tt_elem *v, __global tt_elem *out,
+            size_t query_units, size_t key_units, uint first, uint n_queries, uint n_keys, bool is_causal, float scale)
 {
     short queries[TILE_QUERIES / 32 * ATTEND_GROUP_QUERIES] __attribute__((aligned(64)));
     float outputs[TILE_QUERIES / 32 * ATTEND_GROUP_OUTPUTS] __attribute__((aligned(64)));
@@ -139,7 +139,8 @@ ATTEND_TARGET __attribute__((noinline)) static void attend_item(const __global t
         attend_load_keys(k + key * 4, key_units, n, keys);
         attend_load_values(v + key * 4, key_units, n, values);
         for (uint i = 0; i < n_groups; i++) {
-            attend_group group = {queries + i * ATTEND_GROUP_QUERIES, outputs + i * ATTEND_GROUP_OUTPUTS, base + i * 32, {0}};
+            attend_group group = {
+                queries + i * ATTEND_GROUP_QUERIES, outputs + i * ATTEND_GROUP_OUTPUTS, base + i * 32, {0}};
             uint query = first + i * 32;
             for (uint j = 0; j < 32; j++)
                 group.last[j] = (int)(is_causal ? min(query + j, n_visible - 1) : n_visible - 1) - (int)key;
@@ -148,7 +149,8 @@ ATTEND_TARGET __attribute__((noinline)) static void attend_item(const __global t
         }
     }
     for (uint i = 0; i < n_groups; i++)
-        attend_store_outputs(outputs + i * ATTEND_GROUP_OUTPUTS, min(n_queries - i * 32, 32u), query_units, out + i * 128);
+        attend_store_outputs(outputs + i * ATTEND_GROUP_OUTPUTS, min(n_queries - i * 32, 32u), query_units,
+                             out + i * 128);
     attend_end();
 }
 
@@ -162,6 +164,6 @@ __kernel void attention_dot(const __global tt_elem *q, uint q_offset, const __gl
     size_t query_at = get_global_id(1) * HEAD_SLICES * query_units + (size_t)image * shape.x + first;
     size_t key_at = get_global_id(1) * HEAD_SLICES * key_units + (size_t)image * n_keys;
     attend_item(q + (q_offset + query_at) * 4, k + (k_offset + key_at) * 4, v + (v_offset + key_at) * 4,
-           out + (out_offset + query_at) * 4, query_units, key_units, first, min(shape.x - first, (uint)TILE_QUERIES),
-           n_keys, shape.w != 0, scale * 256.0f);
+                out + (out_offset + query_at) * 4, query_units, key_units, first,
+                min(shape.x - first, (uint)TILE_QUERIES), n_keys, shape.w != 0, scale * 256.0f);
 }

@@ -2,44 +2,44 @@
 #include "common.clh"
 #include "wide.clh"
 
-#if DOT_AMX
-#define DOT_TARGET __attribute__((target("amx-bf16,amx-tile,avx512f,avx512bw,avx512vl,avx512bf16")))
+#if ATTEND_AMX
+#define ATTEND_TARGET __attribute__((target("amx-bf16,amx-tile,avx512f,avx512bw,avx512vl,avx512bf16")))
 #else
-#define DOT_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+#define ATTEND_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 #endif
 
 #include "attention-dot.clh"
-#if DOT_AMX
+#if ATTEND_AMX
 #include "attention-amx.clh"
 #else
 #include "attention-avx512.clh"
 #endif
 
 /* A group of 32 queries at its work: what it sees and its part of the sums. */
-typedef struct dot_group {
+typedef struct attend_group {
     const short *queries;
-    float *outputs; /* [DOT_CHANNELS][32][16] */
+    float *outputs; /* [ATTEND_CHANNELS][32][16] */
     float *base;    /* [32]: 256 * (80 - m) */
     int last[32];   /* the last visible key of every query, counted from the block's first */
-} dot_group;
+} attend_group;
 
 /* Scores of 16 queries (the half: 0 or 1) and 32 keys of the block, masked. The step before had other keys. */
-DOT_TARGET static void group_scores(const dot_group *group, const short *keys, uint step, uint half_group,
-                                    const float *rows, float *scores)
+ATTEND_TARGET static void group_scores(const attend_group *group, const short *keys, uint step, uint half_group,
+                                       const float *rows, float *scores)
 {
     int first = (int)step * 32;
-    dot_scores(group->queries + half_group * (DOT_DEPTH * 512), keys + step * (DOT_DEPTH * 1024),
-               rows + half_group * 256, half_group == 1, scores);
+    attend_scores(group->queries + half_group * (ATTEND_DEPTH * 512), keys + step * (ATTEND_DEPTH * 1024),
+                  rows + half_group * 256, half_group == 1, scores);
     if (group->last[0] < first + 31) {
         int last[16];
         for (uint j = 0; j < 16; j++)
             last[j] = group->last[half_group * 16 + j] - first;
-        dot_mask(scores, last);
+        attend_mask(scores, last);
     }
 }
 
 /* rows[2][16][16] = base of every query. */
-DOT_TARGET static void group_spread_base(const dot_group *group, float *rows)
+ATTEND_TARGET static void group_spread_base(const attend_group *group, float *rows)
 {
     for (uint j = 0; j < 32; j++)
         vstore16((float16)(group->base[j]), j, rows);
@@ -47,12 +47,13 @@ DOT_TARGET static void group_spread_base(const dot_group *group, float *rows)
 
 /* Makes m the largest score so far, looking through a block; rows: the bases that group_spread_base made, and makes
  * again. */
-DOT_TARGET static void group_raise(const dot_group *group, const short *keys, uint n_steps, bool is_first, float *rows)
+ATTEND_TARGET static void group_raise(const attend_group *group, const short *keys, uint n_steps, bool is_first,
+                                      float *rows)
 {
     float scores[512] __attribute__((aligned(64)));
     float16 largest[32];
     for (uint j = 0; j < 32; j++)
-        largest[j] = (float16)(DOT_MASKED);
+        largest[j] = (float16)(ATTEND_MASKED);
     for (uint i = 0; i < n_steps * 2; i++) {
         group_scores(group, keys, i / 2, i % 2, rows, scores);
         for (uint j = 0; j < 16; j++) {
@@ -64,84 +65,82 @@ DOT_TARGET static void group_raise(const dot_group *group, const short *keys, ui
     for (uint j = 0; j < 32; j++) {
         float8 a = max(largest[j].lo, largest[j].hi);
         float4 b = max(a.lo, a.hi);
-        float rise = max(max(b.x, b.y), max(b.z, b.w)) - DOT_ONE;
+        float rise = max(max(b.x, b.y), max(b.z, b.w)) - ATTEND_ONE;
         rise = is_first ? rise : max(rise, 0.0f);
         group->base[j] -= rise;
         float16 shrink = wide_exp2((float16)(is_first ? 0.0f : rise * (-1.0f / 256.0f)));
-        for (uint c = 0; c < DOT_CHANNELS; c++)
+        for (uint c = 0; c < ATTEND_CHANNELS; c++)
             vstore16(vload16(c * 32 + j, group->outputs) * shrink, c * 32 + j, group->outputs);
     }
     group_spread_base(group, rows);
 }
 
 /* Makes the weights of a block; false when m does not suit some query. */
-DOT_TARGET static bool group_weights(const dot_group *group, const short *keys, uint n_steps, const float *rows,
-                                     short *weights)
+ATTEND_TARGET static bool group_weights(const attend_group *group, const short *keys, uint n_steps, const float *rows,
+                                        short *weights)
 {
     float scores[1024] __attribute__((aligned(64)));
     ushort32 largest = (ushort32)(0);
     group_scores(group, keys, 0, 0, rows, scores);
     for (uint i = 0; i < n_steps; i++) {
         group_scores(group, keys, i, 1, rows, scores + 512);
-        largest = dot_weights(scores, weights + i * 1024, largest);
+        largest = attend_weights(scores, weights + i * 1024, largest);
         if (i + 1 < n_steps)
             group_scores(group, keys, i + 1, 0, rows, scores);
-        largest = dot_weights(scores + 512, weights + i * 1024 + 512, largest);
+        largest = attend_weights(scores + 512, weights + i * 1024 + 512, largest);
     }
-    return dot_fits(largest);
+    return attend_fits(largest);
 }
 
 /* Adds a block to a group's sums. */
-DOT_TARGET static void group_add_block(const dot_group *group, const short *keys, const short *values, uint n_steps,
-                                       bool is_first)
+ATTEND_TARGET static void group_add_block(const attend_group *group, const short *keys, const short *values,
+                                          uint n_steps, bool is_first)
 {
     float rows[512] __attribute__((aligned(64)));
     short weights[TILE_KEYS * 32] __attribute__((aligned(64)));
     group_spread_base(group, rows);
     bool fits = group_weights(group, keys, n_steps, rows, weights);
     if (fits) {
-        dot_add_values(weights, values, n_steps, group->outputs);
-        fits = !is_first || dot_sums_fit(group->outputs);
+        attend_add_values(weights, values, n_steps, group->outputs);
+        fits = !is_first || attend_sums_fit(group->outputs);
     }
     if (fits)
         return;
-    for (uint i = 0; i < DOT_GROUP_OUTPUTS && is_first; i += 16)
+    for (uint i = 0; i < ATTEND_GROUP_OUTPUTS && is_first; i += 16)
         vstore16((float16)(0.0f), 0, group->outputs + i);
     group_raise(group, keys, n_steps, is_first, rows);
     (void)group_weights(group, keys, n_steps, rows, weights);
-    dot_add_values(weights, values, n_steps, group->outputs);
+    attend_add_values(weights, values, n_steps, group->outputs);
 }
 
 /* Everything of a work item: n_queries queries of a head from `first` on. The planes begin at the head, q and out at
  * the first query. */
-DOT_TARGET __attribute__((noinline)) static void attend(const __global tt_elem *q, const __global tt_elem *k,
-                                                        const __global tt_elem *v, __global tt_elem *out,
-                                                        size_t query_units, size_t key_units, uint first,
-                                                        uint n_queries, uint n_keys, bool is_causal, float scale)
+ATTEND_TARGET __attribute__((noinline)) static void
+attend_item(const __global tt_elem *q, const __global tt_elem *k, const __global tt_elem *v, __global tt_elem *out,
+            size_t query_units, size_t key_units, uint first, uint n_queries, uint n_keys, bool is_causal, float scale)
 {
-    short queries[TILE_QUERIES / 32 * DOT_GROUP_QUERIES] __attribute__((aligned(64)));
-    float outputs[TILE_QUERIES / 32 * DOT_GROUP_OUTPUTS] __attribute__((aligned(64)));
+    short queries[TILE_QUERIES / 32 * ATTEND_GROUP_QUERIES] __attribute__((aligned(64)));
+    float outputs[TILE_QUERIES / 32 * ATTEND_GROUP_OUTPUTS] __attribute__((aligned(64)));
     float base[TILE_QUERIES];
-    short keys[TILE_KEYS / 16 * DOT_DEPTH * 512] __attribute__((aligned(64)));
-    short values[TILE_KEYS / 32 * DOT_CHANNELS * 512] __attribute__((aligned(64)));
+    short keys[TILE_KEYS / 16 * ATTEND_DEPTH * 512] __attribute__((aligned(64)));
+    short values[TILE_KEYS / 32 * ATTEND_CHANNELS * 512] __attribute__((aligned(64)));
     uint n_groups = (n_queries + 31) / 32, n_visible = is_causal ? min(n_keys, first + n_queries) : n_keys;
-    dot_begin();
+    attend_begin();
     for (uint i = 0; i < n_groups; i++)
-        dot_load_queries(q + i * 128, query_units, n_queries - i * 32, scale, queries + i * DOT_GROUP_QUERIES);
-    for (uint i = 0; i < n_groups * DOT_GROUP_OUTPUTS; i += 16)
+        attend_load_queries(q + i * 128, query_units, n_queries - i * 32, scale, queries + i * ATTEND_GROUP_QUERIES);
+    for (uint i = 0; i < n_groups * ATTEND_GROUP_OUTPUTS; i += 16)
         vstore16((float16)(0.0f), 0, outputs + i);
     for (uint i = 0; i < n_groups * 32; i++)
-        base[i] = DOT_ONE;
-    for (uint i = 0; i < TILE_KEYS / 16 * DOT_DEPTH * 512; i += 32)
+        base[i] = ATTEND_ONE;
+    for (uint i = 0; i < TILE_KEYS / 16 * ATTEND_DEPTH * 512; i += 32)
         *(short32 *)(keys + i) = (short32)(0);
     for (uint key = 0; key < n_visible; key += TILE_KEYS) {
         uint n = min(n_visible - key, (uint)TILE_KEYS);
-        for (uint i = 0; i < n; i += 32) {
-            dot_load_keys(k + key * 4, key_units, i, n, keys + i / 16 * (DOT_DEPTH * 512));
-            dot_load_values(v + key * 4, key_units, i, n, values + i / 32 * (DOT_CHANNELS * 512));
-        }
+        attend_load_keys(k + key * 4, key_units, n, keys);
+        attend_load_values(v + key * 4, key_units, n, values);
         for (uint i = 0; i < n_groups; i++) {
-            dot_group group = {queries + i * DOT_GROUP_QUERIES, outputs + i * DOT_GROUP_OUTPUTS, base + i * 32, {0}};
+            attend_group group = {
+                queries + i * ATTEND_GROUP_QUERIES, outputs + i * ATTEND_GROUP_OUTPUTS, base + i * 32, {0}};
             uint query = first + i * 32;
             for (uint j = 0; j < 32; j++)
                 group.last[j] = (int)(is_causal ? min(query + j, n_visible - 1) : n_visible - 1) - (int)key;
@@ -150,8 +149,9 @@ DOT_TARGET __attribute__((noinline)) static void attend(const __global tt_elem *
         }
     }
     for (uint i = 0; i < n_groups; i++)
-        dot_store_outputs(outputs + i * DOT_GROUP_OUTPUTS, min(n_queries - i * 32, 32u), query_units, out + i * 128);
-    dot_end();
+        attend_store_outputs(outputs + i * ATTEND_GROUP_OUTPUTS, min(n_queries - i * 32, 32u), query_units,
+                             out + i * 128);
+    attend_end();
 }
 
 /* Arguments as in attention.cl. Work item: TILE_QUERIES queries (id 0) of a head (id 1) and image (id 2). */
@@ -163,7 +163,7 @@ __kernel void attention_dot(const __global tt_elem *q, uint q_offset, const __gl
     size_t query_units = (size_t)shape.x * shape.z, key_units = (size_t)n_keys * shape.z;
     size_t query_at = get_global_id(1) * HEAD_SLICES * query_units + (size_t)image * shape.x + first;
     size_t key_at = get_global_id(1) * HEAD_SLICES * key_units + (size_t)image * n_keys;
-    attend(q + (q_offset + query_at) * 4, k + (k_offset + key_at) * 4, v + (v_offset + key_at) * 4,
-           out + (out_offset + query_at) * 4, query_units, key_units, first, min(shape.x - first, (uint)TILE_QUERIES),
-           n_keys, shape.w != 0, scale * 256.0f);
+    attend_item(q + (q_offset + query_at) * 4, k + (k_offset + key_at) * 4, v + (v_offset + key_at) * 4,
+                out + (out_offset + query_at) * 4, query_units, key_units, first,
+                min(shape.x - first, (uint)TILE_QUERIES), n_keys, shape.w != 0, scale * 256.0f);
 }

@@ -17,6 +17,10 @@ static const uint32_t tile_keys[] = {64, 128, 32};
 /* Dot product units: most queries of a work item, keys of a block. */
 enum { DOT_QUERIES = 512, DOT_KEYS = 256, DOT_GROUP = 32 };
 
+/* Dot product units: most queries of a work item and most values of its sums, which should fit into the second cache
+ * level; fewest queries; keys of a block. Sizes differ by factors of 4, since each is a program of its own. */
+enum { DOT_QUERIES = 1024, DOT_SUMS = 131072, DOT_LEAST = 64, DOT_KEYS = 256 };
+
 /* Output slices and lanes of a GPU work item. */
 typedef struct plain_cut {
     uint32_t slices, lanes;
@@ -150,6 +154,32 @@ static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *ar
     launch->global[2] = args->q.batch;
     (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DDOT_AMX=%d", args->head_dim / 4,
                    (unsigned)item, getenv("KB") ? atoi(getenv("KB")) : DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
+}
+
+/* Whether bfloat16 dot products do the work. */
+static bool uses_dot(const tt_kernels *kernels)
+{
+    tt_dot_unit unit = kernels->dot.half;
+    return kernels->family == TT_FAMILY_CPU_TILE && kernels->arithmetic != TT_ARITHMETIC_FLOAT &&
+           (unit == TT_DOT_AMX || unit == TT_DOT_AVX512);
+}
+
+/* The same for bfloat16 dot products. Keys are converted once per work item, so that items should be large, but there
+ * should be a few for every core. */
+static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
+                          char options[160])
+{
+    size_t n_queries = (size_t)args->q.height * args->q.width, heads = (size_t)args->n_heads * args->q.batch;
+    size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = DOT_QUERIES;
+    while (item > DOT_LEAST && (tt_ceil_div(n_queries, item) * heads < 4 * n_cores || item >= 2 * n_queries ||
+                                item * args->head_dim > DOT_SUMS))
+        item /= 4;
+    *launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {1, 1, 1}};
+    launch->global[0] = tt_ceil_div(n_queries, item);
+    launch->global[1] = args->n_heads;
+    launch->global[2] = args->q.batch;
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DATTEND_AMX=%d",
+                   args->head_dim / 4, (unsigned)item, DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
 }
 
 static void count_work(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch)

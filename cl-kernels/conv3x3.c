@@ -2,7 +2,6 @@
 #include "cl-kernels/conv3x3.h"
 
 #include "cl-kernels/tile.h"
-#include "cl-kernels/zero-border.h"
 
 /* True when a side of n_in pixels gives n_out pixels. */
 static bool fits(tt_conv_mode mode, uint32_t n_in, uint32_t n_out)
@@ -61,7 +60,7 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, in->width, in->height, tt_plane_slices(in), (matrix->n_out + 31) / 32);
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
                       (uint32_t)args->mode);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args)
@@ -80,8 +79,6 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)

@@ -19,7 +19,7 @@ typedef struct tt_conv3x3_args {
         *per_image_bias;      /* NULL, or n_out channels, height 1, width 1: time embedding, one vector per image */
     const tt_plane *residual; /* NULL, or added before the activation; geometry of out, any border */
     tt_activation activation;
-    tt_plane out;          /* any border: the launcher zeroes it */
+    tt_plane out;          /* any border: it is zeroed */
     cl_mem scratch;        /* NULL, or room for tt_conv3x3_scratch_bytes, used by these launches only ... */
     size_t scratch_offset; /* ... from this byte on, a multiple of 256 */
 } tt_conv3x3_args;

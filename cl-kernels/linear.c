@@ -2,7 +2,6 @@
 #include "cl-kernels/linear.h"
 
 #include "cl-kernels/tile.h"
-#include "cl-kernels/zero-border.h"
 
 static bool same_geometry(const tt_plane *a, const tt_plane *b)
 {
@@ -52,7 +51,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), tt_matrix_slices(matrix), (matrix->n_out + 31) / 32, 0);
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
@@ -72,8 +71,6 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)

@@ -6,7 +6,7 @@
  * options: has residual, activation, is GEGLU, 0;
  * sections: places of high bits, d and scales, bytes of a panel (quantized weights);
  * coded: type, columns (quantized weights), where the weights begin in their memory in units of 256 bytes, 0;
- * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
+ * plan: tiles and panels of a work item, slices of a block (register tiles only), whether the border of out is zeroed. */
 #include "common.clh"
 #include "place.clh"
 
@@ -60,6 +60,7 @@ __kernel void linear(const __global tt_elem *in, uint4 in_at, const __global tt_
     result.width = shape.x;
     result.height = shape.y;
     result.n_slices = shape.w;
+    result.zeroes_border = plan.w != 0;
 
     float x[TILE_MAX_TILES * TILE_BLOCK_ROWS * TILE_POSITIONS * 4];
     float16 sums[TILE_MAX_SUMS * TILE_POSITIONS * 2];
@@ -120,6 +121,9 @@ __kernel void linear(const __global tt_elem *in, uint4 in_at, const __global tt_
     result.out = out;
     result.out_at = tt_make_geometry(out_at);
     result.n_slices = shape.w;
+    result.width = shape.x;
+    result.height = shape.y;
+    result.zeroes_border = plan.w;
     plain_finish(&job, &result, options.z, low, high);
 }
 

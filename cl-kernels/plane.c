@@ -29,6 +29,11 @@ size_t tt_plane_positions(const tt_plane *plane)
     return (size_t)plane->batch * plane->height * plane->width;
 }
 
+bool tt_plane_needs_border(const tt_plane *plane)
+{
+    return plane->border != 0 && !plane->border_unread;
+}
+
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels)
 {
     tt_plane view = *plane;

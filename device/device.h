@@ -80,6 +80,11 @@ tt_status tt_buffer_write(tt_device *device, const tt_buffer *buffer, size_t off
 tt_status tt_buffer_read(tt_device *device, const tt_buffer *buffer, size_t offset, void *dst, size_t n_bytes,
                          tt_error *err);
 
+/* Enqueues a copy without waiting: src must stay as it is until the queue has been waited for, by tt_buffer_read or
+ * tt_device_finish. */
+tt_status tt_buffer_write_later(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src,
+                                size_t n_bytes, tt_error *err);
+
 /* Maps a whole buffer for writing (contents undefined before) and unmaps it; no copy on shared memory. */
 tt_status tt_buffer_map(tt_device *device, const tt_buffer *buffer, void **bytes, tt_error *err);
 tt_status tt_buffer_unmap(tt_device *device, const tt_buffer *buffer, void *bytes, tt_error *err);

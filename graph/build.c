@@ -414,6 +414,19 @@ tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float sca
     return op.out == TT_NONE ? TT_NONE : add_op(graph, op, true);
 }
 
+tt_value tt_graph_take(tt_graph *graph, tt_value in, const char *name, uint32_t n)
+{
+    if (!can_use(graph, in))
+        return TT_NONE;
+    tt_plane p = graph->nodes[in].plane;
+    if (p.height != 1)
+        return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL,
+                                              "positions can be taken from one row only, found %u", p.height));
+    tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, n, 1, 1));
+    op.io = add_io(graph, name, n);
+    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+}
+
 void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width)
 {
     if (graph->status != TT_OK)

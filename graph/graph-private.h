@@ -8,6 +8,7 @@
 #include "cl-kernels/layer-norm.h"
 #include "cl-kernels/linear.h"
 #include "cl-kernels/pack.h"
+#include "cl-kernels/take.h"
 #include "graph/graph.h"
 #include "graph/stream-private.h"
 
@@ -19,7 +20,8 @@ typedef enum tt_op_kind {
     TT_OP_GROUP_NORM,
     TT_OP_LAYER_NORM,
     TT_OP_ATTENTION,
-    TT_OP_ELEMENTWISE
+    TT_OP_ELEMENTWISE,
+    TT_OP_TAKE
 } tt_op_kind;
 
 /* A value: memory of its own (root == itself) or a channel view of another. */
@@ -49,7 +51,7 @@ typedef struct tt_op {
     tt_value scratch;
     bool is_static;
     uint32_t order; /* place in the execution: static ops first */
-    size_t io;      /* pack, unpack */
+    size_t io;      /* pack, unpack, take */
     const tt_matrix *matrix;
     const tt_vector *scale, *shift;
     tt_activation activation;

@@ -135,6 +135,13 @@ static tt_status record_pack(tt_graph *graph, const tt_op *op, tt_recorder *list
                     : tt_unpack_record(&graph->kernels, &args, list, err);
 }
 
+static tt_status record_take(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_take_args args = {
+        .in = required(graph, op->in), .index = graph->ios[op->io].buffer.mem, .out = required(graph, op->out)};
+    return tt_take_record(&graph->kernels, &args, list, err);
+}
+
 /* slot: memory of a streamed matrix, else empty. */
 static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *slot, tt_recorder *list, tt_error *err)
 {
@@ -154,6 +161,8 @@ static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *sl
         return record_attention(graph, op, list, err);
     case TT_OP_ELEMENTWISE:
         return record_elementwise(graph, op, list, err);
+    case TT_OP_TAKE:
+        return record_take(graph, op, list, err);
     }
     return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
 }

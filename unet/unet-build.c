@@ -6,6 +6,9 @@
 
 enum { NAME_BYTES = 64 };
 
+/* Timesteps whose embeddings are computed at once: all of a usual run. */
+enum { MIN_SLOTS = 32 };
+
 /* Skips: outputs of the down path, taken back by the up path in reverse. */
 typedef struct tt_skips {
     tt_value values[TT_UNET_MAX_RESNETS + TT_UNET_MAX_BLOCKS + 1];
@@ -40,30 +43,37 @@ static void list_resnets(const tt_unet_config *c, tt_resnet_list *list)
     }
 }
 
+tt_unet_times tt_unet_times_of(const tt_unet_config *c, uint32_t batch)
+{
+    bool differs = c->addition_input_dim > 0 || c->time_cond_dim > 0;
+    return (tt_unet_times){.n_images = differs ? batch : 1, .n_slots = batch > MIN_SLOTS ? batch : MIN_SLOTS};
+}
+
 /* SDXL: MLP over pooled text and time ids, added to the time embedding; TT_NONE for other families. */
-static tt_value added_embedding(tt_graph *g, const tt_unet_config *c, uint32_t batch, uint32_t n_embed)
+static tt_value added_embedding(tt_graph *g, const tt_unet_config *c, tt_unet_times times, uint32_t n_embed)
 {
     if (c->addition_input_dim == 0)
         return TT_NONE;
-    tt_value added = tt_graph_input_tokens(g, "added", true, batch, 1, c->addition_input_dim);
-    /* A token sequence of length one per image is the same memory as one position per image. */
+    tt_value added = tt_graph_input_tokens(g, "added", true, times.n_images, times.n_slots, c->addition_input_dim);
     tt_value h = tt_graph_linear(
         g, added, &(tt_linear_op){.name = "add_embedding.linear_1", .n_out = n_embed, .activation = TT_ACT_SILU});
     return tt_graph_linear(g, h, &(tt_linear_op){.name = "add_embedding.linear_2", .n_out = n_embed});
 }
 
-/* Time embedding MLP, then its projection for every residual block of `c` in one stacked layer. */
+/* Time embedding MLP of many timesteps, then its projection for every residual block of `c` in one stacked layer: all
+ * that happens before the first step. Each step takes its own. */
 static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t batch)
 {
     uint32_t n_embed = 4 * c->channels[0];
-    tt_value time = tt_graph_input_tokens(g, "time", false, batch, 1, c->channels[0]);
+    tt_unet_times times = tt_unet_times_of(c, batch);
+    tt_value time = tt_graph_input_tokens(g, "time", true, times.n_images, times.n_slots, c->channels[0]);
     if (c->time_cond_dim > 0) {
-        tt_value cond = tt_graph_input_tokens(g, "timestep_cond", true, batch, 1, c->time_cond_dim);
+        tt_value cond = tt_graph_input_tokens(g, "timestep_cond", true, times.n_images, times.n_slots, c->time_cond_dim);
         tt_value projected = tt_graph_linear(
             g, cond, &(tt_linear_op){.name = "time_embedding.cond_proj", .n_out = c->channels[0], .no_bias = true});
         time = tt_graph_elementwise(g, time, projected, 1.0f, 1.0f, 0.0f, TT_ACT_NONE);
     }
-    tt_value added = added_embedding(g, c, batch, n_embed);
+    tt_value added = added_embedding(g, c, times, n_embed);
     tt_value h = tt_graph_linear(
         g, time, &(tt_linear_op){.name = "time_embedding.linear_1", .n_out = n_embed, .activation = TT_ACT_SILU});
     /* Residual blocks see SiLU(embedding): applied once here. */
@@ -75,7 +85,8 @@ static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t 
                                         .activation = TT_ACT_SILU});
     tt_resnet_list list;
     list_resnets(c, &list);
-    return tt_graph_linear(g, h, &(tt_linear_op){.names = list.pointers, .n_outs = list.n_out, .n_names = list.n});
+    h = tt_graph_linear(g, h, &(tt_linear_op){.names = list.pointers, .n_outs = list.n_out, .n_names = list.n});
+    return tt_graph_take(g, h, "time_index", batch);
 }
 
 /* A residual block and, where there is one, the attention module behind it. */

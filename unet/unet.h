@@ -37,6 +37,10 @@ void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed);
 /* Sets the condition for the following runs. SDXL models need text_embeds and time_ids. */
 tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err);
 
+/* Tells all timesteps of a run in the order of its passes, so that their embeddings are computed together before the
+ * first one. Passes at other timesteps are possible too; each computes its own then. */
+tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n, tt_error *err);
+
 /* One pass: sample [batch][in_channels][h][w] at timesteps[batch] -> out [batch][out_channels][h][w]. Blocking. */
 tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
 

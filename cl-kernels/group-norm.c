@@ -91,8 +91,8 @@ static tt_status check(const tt_group_norm_args *args, const norm_plan *plan, tt
 static tt_launcher begin_sources(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
                                  const char *entry, tt_error *err)
 {
-    tt_launcher launcher = tt_launcher_begin(kernels, plan->is_whole ? "group-norm-whole.cl" : "group-norm.cl",
-                                             plan->options, entry, err);
+    tt_launcher launcher =
+        tt_launcher_begin(kernels, plan->is_whole ? "group-norm-whole.cl" : "group-norm.cl", plan->options, entry, err);
     tt_launcher_plane(&launcher, &args->in, false);
     tt_launcher_plane(&launcher, args->in2 != NULL ? args->in2 : &args->in, false);
     tt_launcher_uint4(&launcher, args->in.width, args->in.height, args->in.batch, plan->n_slices);

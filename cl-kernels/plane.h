@@ -46,7 +46,7 @@ typedef struct tt_plane {
     cl_mem mem;
     uint32_t offset; /* first element of this tensor in units of 4 elements (one position of one slice) */
     uint32_t channels, batch, height, width;
-    uint32_t border;   /* 0 or 1 */
+    uint32_t border;    /* 0 or 1 */
     bool border_unread; /* nothing reads the border of what an op writes here, so the op may leave it as it is */
 } tt_plane;
 

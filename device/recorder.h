@@ -22,7 +22,8 @@ void tt_recorder_destroy(tt_recorder *recorder);
 tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_error *err);
 
 /* Enqueues all launches in order, flushing now and then; does not wait. On devices that are no CPUs the first replay
- * has the driver record the list where it can (cl_khr_command_buffer), and one call enqueues it. No allocation later. */
+ * has the driver record the list where it can (cl_khr_command_buffer), and one call enqueues it. No allocation later.
+ */
 tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err);
 
 /* Asks for the driver's recording, or for the plain loop, whatever the device is; and whether there is a recording. */

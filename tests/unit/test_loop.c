@@ -210,8 +210,8 @@ static void check_calls(const run_record *record, uint32_t first, const char *la
 static void one_wait_and_no_allocation(void **state)
 {
     (void)state;
-    static const char *const samplers[] = {"euler",   "euler_a",  "heun",    "dpm2",  "lms", "ddim", "ddpm", "pndm",
-                                           "dpm++2m", "dpm++sde", "dpm++2s", "unipc", "deis"};
+    static const char *const samplers[] = {"euler", "euler_a", "heun",     "dpm2",    "lms",   "ddim", "ddpm",
+                                           "pndm",  "dpm++2m", "dpm++sde", "dpm++2s", "unipc", "deis"};
     for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++) {
         run_record record = run(model, samplers[i], 4);
         assert_true(record.n_calls >= 4);

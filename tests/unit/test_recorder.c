@@ -126,7 +126,8 @@ static uint32_t replay_on(tt_device *device, bool wants_buffer, bool *has_buffer
     return x;
 }
 
-/* Where the driver records lists, its replays are those of the plain loop; elsewhere asking for them changes nothing. */
+/* Where the driver records lists, its replays are those of the plain loop; elsewhere asking for them changes nothing.
+ */
 static void recorded_lists_run_like_the_loop(void **state)
 {
     (void)state;

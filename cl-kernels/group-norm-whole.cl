@@ -153,21 +153,29 @@ static float2 sum_lane(const norm_source *source, uint image, uint first, float 
     return (float2)(mean, squares);
 }
 
-/* Combines the lanes' sums of a group: the same mean and M2 in every lane. Ends with all lanes done reading. */
-static float2 combine_lanes(float2 own, uint n_positions, uint n_channels, __local float2 *lanes)
+/* Two disjoint sums {count, mean, M2, 0} as one. */
+static float4 join_sums(float4 a, float4 b)
 {
-    float mean = 0.0f, squares = 0.0f;
-    lanes[get_local_id(0)] = own;
+    float n = a.x + b.x, distance = b.y - a.y;
+    if (b.x == 0.0f)
+        return a;
+    return (float4)(n, a.y + distance * (b.x / n), a.z + b.z + distance * distance * (a.x * b.x / n), 0.0f);
+}
+
+/* Combines the lanes' sums of a group pair by pair: the same result in every lane. Ends with all lanes done reading. */
+static float4 combine_lanes(float2 own, uint n_positions, uint n_channels, __local float4 *lanes)
+{
+    uint lane = get_local_id(0);
+    lanes[lane] = (float4)(lane_count(lane, n_positions) * (float)n_channels, own.x, own.y, 0.0f);
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint i = 0; i < LANES; i++)
-        mean += lanes[i].x * lane_count(i, n_positions);
-    mean /= (float)n_positions;
-    for (uint i = 0; i < LANES; i++) {
-        float distance = lanes[i].x - mean;
-        squares += lanes[i].y + distance * distance * (lane_count(i, n_positions) * (float)n_channels);
+    for (uint half_lanes = LANES / 2; half_lanes > 0; half_lanes /= 2) {
+        if (lane < half_lanes)
+            lanes[lane] = join_sums(lanes[lane], lanes[lane + half_lanes]);
+        barrier(CLK_LOCAL_MEM_FENCE);
     }
+    float4 sums = lanes[0];
     barrier(CLK_LOCAL_MEM_FENCE);
-    return (float2)(mean, squares);
+    return sums;
 }
 
 /* The coefficients of a channel: pivot, mean - pivot, scale / deviation, shift; zeros for padding. */
@@ -187,7 +195,7 @@ __kernel void normalise_bunch(const __global tt_elem *in, uint4 in_at, const __g
                               uint4 shape, uint4 input, const __global float *scale, const __global float *shift,
                               float eps, __global tt_elem *out, uint4 out_at, uint4 options)
 {
-    __local float2 lanes[LANES];
+    __local float4 lanes[LANES];
     __local float4 groups[4]; /* pivot, mean - pivot, 1 / deviation */
     norm_source source = {in, in2, in_at, in2_at, input.x};
     norm_bunch bunch = make_bunch(get_group_id(0), get_group_id(1), shape, input, options.z);
@@ -195,11 +203,10 @@ __kernel void normalise_bunch(const __global tt_elem *in, uint4 in_at, const __g
     for (uint g = 0; g < bunch.n_groups; g++) {
         uint first = bunch.first_channel + g * input.z;
         float pivot = find_pivot(&source, first, bunch.image, input);
-        float2 sums = combine_lanes(sum_lane(&source, bunch.image, first, pivot, shape, input), n_positions, input.z,
+        float4 sums = combine_lanes(sum_lane(&source, bunch.image, first, pivot, shape, input), n_positions, input.z,
                                     lanes);
-        float variance = sums.y / ((float)n_positions * (float)input.z);
         if (get_local_id(0) == 0)
-            groups[g] = (float4)(pivot, sums.x, 1.0f / sqrt(variance + eps), 0.0f);
+            groups[g] = (float4)(pivot, sums.y, 1.0f / sqrt(sums.z / sums.x + eps), 0.0f);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 

@@ -37,6 +37,13 @@ static uint32_t slices_of_bunch(uint32_t group_channels)
     return group_channels % 4 == 0 ? group_channels / 4 : group_channels % 2 == 0 ? group_channels / 2 : group_channels;
 }
 
+/* Work items of a work-group, and the build option that says so. */
+static void set_lanes(norm_plan *plan, size_t lanes)
+{
+    plan->lanes = lanes;
+    plan->options = lanes == 1 ? "-DLANES=1" : lanes == GPU_LANES ? "-DLANES=32" : "-DLANES=128";
+}
+
 static norm_plan make_plan(const tt_kernels *kernels, const tt_group_norm_args *args)
 {
     bool is_cpu = kernels->family == TT_FAMILY_CPU_TILE;
@@ -50,8 +57,7 @@ static norm_plan make_plan(const tt_kernels *kernels, const tt_group_norm_args *
     plan.n_chunks = (uint32_t)tt_ceil_div((size_t)args->in.height * args->in.width, plan.chunk);
     plan.bunch_slices = slices_of_bunch(plan.n_channels / (args->n_groups != 0 ? args->n_groups : 1));
     plan.is_whole = suits_whole(&plan, args, is_cpu);
-    plan.lanes = is_cpu ? 1 : plan.is_whole ? WHOLE_LANES : GPU_LANES;
-    plan.options = is_cpu ? "-DLANES=1" : plan.is_whole ? "-DLANES=128" : "-DLANES=32";
+    set_lanes(&plan, is_cpu ? 1 : plan.is_whole ? WHOLE_LANES : GPU_LANES);
     return plan;
 }
 
@@ -91,8 +97,8 @@ static tt_status check(const tt_group_norm_args *args, const norm_plan *plan, tt
 static tt_launcher begin_sources(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
                                  const char *entry, tt_error *err)
 {
-    tt_launcher launcher = tt_launcher_begin(kernels, plan->is_whole ? "group-norm-whole.cl" : "group-norm.cl",
-                                             plan->options, entry, err);
+    tt_launcher launcher =
+        tt_launcher_begin(kernels, plan->is_whole ? "group-norm-whole.cl" : "group-norm.cl", plan->options, entry, err);
     tt_launcher_plane(&launcher, &args->in, false);
     tt_launcher_plane(&launcher, args->in2 != NULL ? args->in2 : &args->in, false);
     tt_launcher_uint4(&launcher, args->in.width, args->in.height, args->in.batch, plan->n_slices);
@@ -109,10 +115,28 @@ static tt_launcher begin(const tt_kernels *kernels, const tt_group_norm_args *ar
     return launcher;
 }
 
-static tt_status record_whole(const tt_kernels *kernels, const tt_group_norm_args *args, const norm_plan *plan,
-                              tt_recorder *recorder, tt_error *err)
+/* Begins with as many lanes as the driver gives this kernel, which some say only when it is built. */
+static tt_launcher begin_whole(const tt_kernels *kernels, const tt_group_norm_args *args, norm_plan *plan,
+                               tt_error *err)
 {
     tt_launcher launcher = begin_sources(kernels, args, plan, "normalise_bunch", err);
+    const tt_cl *cl = tt_device_cl(kernels->device);
+    size_t limit = 0;
+    if (launcher.status != TT_OK || plan->lanes <= GPU_LANES)
+        return launcher;
+    cl_int code = cl->get_kernel_work_group_info(launcher.kernel, tt_device_id(kernels->device),
+                                                 CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
+    if (code == CL_SUCCESS && limit >= plan->lanes)
+        return launcher;
+    (void)cl->release_kernel(launcher.kernel);
+    set_lanes(plan, GPU_LANES);
+    return begin_sources(kernels, args, plan, "normalise_bunch", err);
+}
+
+static tt_status record_whole(const tt_kernels *kernels, const tt_group_norm_args *args, norm_plan *plan,
+                              tt_recorder *recorder, tt_error *err)
+{
+    tt_launcher launcher = begin_whole(kernels, args, plan, err);
     tt_launcher_buffer(&launcher, args->scale->values.mem);
     tt_launcher_buffer(&launcher, args->shift->values.mem);
     tt_launcher_float(&launcher, args->eps);

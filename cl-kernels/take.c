@@ -16,14 +16,13 @@ tt_status tt_take_record(const tt_kernels *kernels, const tt_take_args *args, tt
     if (out->channels != in->channels || out->height != 1 || out->width != 1 || out->border != 0)
         return tt_kernels_fail_shape(err, "take", "the output must have one position and the input's channels", out);
     size_t n_slices = tt_plane_slices(in);
-    tt_launch launch = {.stem = "take",
-                        .n_dims = 2,
-                        .global = {is_cpu ? tt_ceil_div(n_slices, CPU_SLICES) : tt_round_up(n_slices, GPU_LANES),
-                                   out->batch, 1},
-                        .local = {is_cpu ? 1 : GPU_LANES, 1, 1},
-                        .bytes = 2 * tt_launch_plane_bytes(kernels, out)};
-    tt_launcher launcher =
-        tt_launcher_begin(kernels, "take.cl", is_cpu ? "-DSLICES=1024" : "-DSLICES=1", "take", err);
+    tt_launch launch = {
+        .stem = "take",
+        .n_dims = 2,
+        .global = {is_cpu ? tt_ceil_div(n_slices, CPU_SLICES) : tt_round_up(n_slices, GPU_LANES), out->batch, 1},
+        .local = {is_cpu ? 1 : GPU_LANES, 1, 1},
+        .bytes = 2 * tt_launch_plane_bytes(kernels, out)};
+    tt_launcher launcher = tt_launcher_begin(kernels, "take.cl", is_cpu ? "-DSLICES=1024" : "-DSLICES=1", "take", err);
     tt_launcher_plane(&launcher, in, false);
     tt_launcher_buffer(&launcher, args->index);
     tt_launcher_uint(&launcher, args->index_offset);

@@ -1,7 +1,8 @@
-/* recorder.c - the list of launches, replayed by a plain loop. */
+/* recorder.c - the list of launches, replayed by the driver or by a plain loop. */
 #include "device/recorder.h"
 
 #include "base/checked.h"
+#include "device/command-buffer-private.h"
 #include "device/device-private.h"
 
 #include <stdio.h>
@@ -16,6 +17,8 @@ struct tt_recorder {
     tt_device *device;
     tt_launch *launches;
     size_t n_launches, capacity;
+    tt_command_buffer *buffer; /* of all launches; NULL: not recorded */
+    bool wants_buffer;
 };
 
 tt_status tt_recorder_create(tt_device *device, tt_recorder **recorder, tt_error *err)
@@ -24,6 +27,7 @@ tt_status tt_recorder_create(tt_device *device, tt_recorder **recorder, tt_error
     if (*recorder == NULL)
         return tt_fail_memory(err, "a launch list", sizeof(**recorder));
     (*recorder)->device = device;
+    (*recorder)->wants_buffer = !device->found.caps.is_cpu;
     return TT_OK;
 }
 
@@ -31,6 +35,7 @@ void tt_recorder_destroy(tt_recorder *recorder)
 {
     if (recorder == NULL)
         return;
+    tt_command_buffer_destroy(recorder->buffer);
     for (size_t i = 0; i < recorder->n_launches; i++)
         (void)tt_device_cl(recorder->device)->release_kernel(recorder->launches[i].kernel);
     free(recorder->launches);
@@ -90,6 +95,8 @@ static tt_status reserve(tt_recorder *recorder, tt_error *err)
 tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_error *err)
 {
     tt_status status = check_launch(recorder, launch, err);
+    tt_command_buffer_destroy(recorder->buffer);
+    recorder->buffer = NULL;
     if (status == TT_OK)
         status = reserve(recorder, err);
     if (status != TT_OK)
@@ -143,8 +150,31 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
     return status;
 }
 
+void tt_recorder_want_buffer(tt_recorder *recorder, bool wanted)
+{
+    recorder->wants_buffer = wanted;
+}
+
+bool tt_recorder_has_buffer(const tt_recorder *recorder)
+{
+    return recorder->buffer != NULL;
+}
+
+/* True when the driver has enqueued its own recording of the whole list. */
+static bool replay_recorded(tt_recorder *recorder)
+{
+    if (!recorder->wants_buffer || recorder->n_launches < 2)
+        return false;
+    if (recorder->buffer == NULL)
+        recorder->buffer = tt_command_buffer_create(recorder->device, recorder->launches, recorder->n_launches);
+    recorder->wants_buffer = recorder->buffer != NULL;
+    return recorder->buffer != NULL && tt_command_buffer_replay(recorder->buffer);
+}
+
 tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err)
 {
+    if (replay_recorded(recorder))
+        return flush(recorder, err);
     return tt_recorder_replay_range(recorder, 0, recorder->n_launches, NULL, NULL, err);
 }
 

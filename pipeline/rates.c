@@ -228,8 +228,9 @@ static tt_status measure_norm(tt_sample *s, tt_rates *rates, tt_error *err)
                                .eps = 1e-5f,
                                .silu = true,
                                .out = s->out_plane};
-    if (status == TT_OK)
-        status = make_buffer(s->kernels.device, tt_group_norm_scratch_bytes(&s->kernels, &args), &s->scratch, err);
+    size_t n_scratch = tt_group_norm_scratch_bytes(&s->kernels, &args);
+    if (status == TT_OK && n_scratch > 0)
+        status = make_buffer(s->kernels.device, n_scratch, &s->scratch, err);
     args.scratch = s->scratch.mem;
     if (status == TT_OK)
         status = tt_group_norm_record(&s->kernels, &args, s->recorder, err);

@@ -7,15 +7,11 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Register tiles: 8 keys (or channels) x 3 vectors of 16 queries fill 24 of 32 wide registers; 4 x 1 suit 16 registers
  * of 8 floats or 32 of 4. Keys of a block: scores, keys and values should stay in the first or second cache level. */
 enum { WIDE_VECTORS = 3, WIDE_ROWS = 8, NARROW_VECTORS = 1, NARROW_ROWS = 4, VECTOR = 16 };
 static const uint32_t tile_keys[] = {64, 128, 32};
-
-/* Dot product units: most queries of a work item, keys of a block. */
-enum { DOT_QUERIES = 512, DOT_KEYS = 256, DOT_GROUP = 32 };
 
 /* Dot product units: most queries of a work item and most values of its sums, which should fit into the second cache
  * level; fewest queries; keys of a block. Sizes differ by factors of 4, since each is a program of its own. */
@@ -111,8 +107,8 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_attention_args *
     for (size_t i = 0; i < n; i++)
         (void)snprintf(names[i], sizeof(names[i]), "v%ur%dk%u", (unsigned)cuts[i][0], rows, (unsigned)cuts[i][1]);
     const uint32_t *cut = cuts[ask(kernels, args, names, n)];
-    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_VECTORS=%u -DTILE_ROWS=%d -DTILE_KEYS=%u",
-                   args->head_dim / 4, cut[0], rows, cut[1]);
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_VECTORS=%u -DTILE_ROWS=%d -DTILE_KEYS=%u", args->head_dim / 4,
+                   cut[0], rows, cut[1]);
     launch->global[0] = tt_ceil_div(n_queries, (size_t)cut[0] * VECTOR);
     return TT_OK;
 }
@@ -128,32 +124,6 @@ static tt_status make_plan(const tt_kernels *kernels, const tt_attention_args *a
         return plan_tiles(kernels, args, launch, options, err);
     plan_plain(kernels, args, launch, options);
     return TT_OK;
-}
-
-/* Whether bfloat16 dot products do the work. */
-static bool uses_dot(const tt_kernels *kernels)
-{
-    tt_dot_unit unit = kernels->dot.half;
-    return kernels->family == TT_FAMILY_CPU_TILE && kernels->arithmetic != TT_ARITHMETIC_FLOAT &&
-           (unit == TT_DOT_AMX || unit == TT_DOT_AVX512);
-}
-
-/* The same for bfloat16 dot products. A block's keys are converted once per work item, so that items should be large;
- * but there should be enough of them for all cores, and their sums should stay in the second cache level. */
-static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
-                          char options[160])
-{
-    size_t n_queries = (size_t)args->q.height * args->q.width, heads = (size_t)args->n_heads * args->q.batch;
-    size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = getenv("QB") ? (size_t)atoi(getenv("QB")) : DOT_QUERIES;
-    while (item > DOT_GROUP && (tt_ceil_div(n_queries, item) * heads < 4 * n_cores || item >= 2 * n_queries ||
-                                item * args->head_dim > DOT_QUERIES * 160))
-        item /= 2;
-    *launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {1, 1, 1}};
-    launch->global[0] = tt_ceil_div(n_queries, item);
-    launch->global[1] = args->n_heads;
-    launch->global[2] = args->q.batch;
-    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DDOT_AMX=%d", args->head_dim / 4,
-                   (unsigned)item, getenv("KB") ? atoi(getenv("KB")) : DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
 }
 
 /* Whether bfloat16 dot products do the work. */

@@ -59,13 +59,15 @@ tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32
     return view;
 }
 
-/* Makes the kernel; while its program is built, a marker says which variant to avoid should the driver crash. */
+/* Makes the kernel; while its program is built, a marker says which variant to avoid should the driver crash. Compilers
+ * for CPUs do not crash but take seconds, in which people end programs: no markers there. */
 static tt_status create_guarded(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
                                 cl_kernel *kernel, tt_error *err)
 {
     char text[TT_TUNING_MARKER];
     tt_crash_marker marker = {0};
-    if (tt_tuning_marker(kernels->tuning, text) && !tt_program_is_built(kernels->device, file, options))
+    bool is_risky = kernels->tuning != NULL && !tt_device_caps(kernels->device)->is_cpu;
+    if (is_risky && tt_tuning_marker(kernels->tuning, text) && !tt_program_is_built(kernels->device, file, options))
         tt_crash_marker_begin(kernels->device, text, &marker);
     tt_status status = tt_kernel_create(kernels->device, file, options, entry, kernel, err);
     tt_crash_marker_release(&marker);

@@ -52,16 +52,16 @@ tt_status tt_tuning_format(const tt_tuning *tuning, const tt_tuning_origin *orig
     json_t *choices = json_array(), *disabled = json_array();
     bool good = choices != NULL && disabled != NULL;
     for (size_t i = 0; good && (t = tt_tuning_at(tuning, i)) != NULL; i++)
-        good = json_array_append_new(choices, json_pack("{s:s, s:s, s:s, s:f, s:f}", "op", t->op, "key", t->key, "name",
-                                                        t->name, "ms", rounded(t->ms), "default_ms",
-                                                        rounded(t->default_ms))) == 0;
+        good = json_array_append_new(choices,
+                                     json_pack("{s:s, s:s, s:s, s:f, s:f}", "op", t->op, "key", t->key, "name", t->name,
+                                               "ms", rounded(t->ms), "default_ms", rounded(t->default_ms))) == 0;
     for (size_t i = 0; good && (d = tt_tuning_disabled_at(tuning, i)) != NULL; i++)
         good = json_array_append_new(disabled, json_pack("{s:s, s:s, s:s, s:s}", "op", d->op, "name", d->name, "form",
                                                          d->form, "reason", d->reason)) == 0;
-    json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "format", format_name, "engine",
-                             origin->engine, "device", origin->device, "vendor", origin->vendor, "platform",
-                             origin->platform, "driver", origin->driver, "version", origin->version, "choices", choices,
-                             "disabled", disabled);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "format", format_name, "engine", origin->engine,
+                  "device", origin->device, "vendor", origin->vendor, "platform", origin->platform, "driver",
+                  origin->driver, "version", origin->version, "choices", choices, "disabled", disabled);
     *text = good && root != NULL ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(8)) : NULL;
     json_decref(root);
     return *text != NULL ? TT_OK : tt_fail_memory(err, "the text of tuned choices", 0);
@@ -135,8 +135,8 @@ static tt_status take_list(const json_t *root, const char *key, take_fn take_ite
     for (size_t i = 0; i < json_array_size(list); i++) {
         char place[64];
         const json_t *item = json_array_get(list, i);
-        tt_status status = json_is_object(item) ? take_item(item, tuning, err)
-                                                : tt_fail(err, TT_ERROR_FORMAT, "expected an object");
+        tt_status status =
+            json_is_object(item) ? take_item(item, tuning, err) : tt_fail(err, TT_ERROR_FORMAT, "expected an object");
         if (status != TT_OK) {
             (void)snprintf(place, sizeof(place), "%s[%zu]", key, i);
             tt_error_prefix(err, place);

@@ -33,8 +33,8 @@ static const seed table[] = {
     {FAMILY, "*Adreno(TM) 8[0-9][0-9]*", "linear", "*", "p8l64"},
     {FAMILY, "*Adreno(TM) 8[0-9][0-9]*", "conv3x3", "*", "p8l64"},
     {FAMILY, "*Adreno(TM) 8[0-9][0-9]*", "attention", "*", "c20l64"},
-    {FAMILY, "*Mali-G[57][0-9] *", "attention", "*", "c10l16"},      /* Bifrost and first Valhall: G51 to G78 */
-    {FAMILY, "*Mali-G[67][0-9][0-9]*", "attention", "*", "c20l32"},  /* Valhall from G610 and G710 on */
+    {FAMILY, "*Mali-G[57][0-9] *", "attention", "*", "c10l16"},     /* Bifrost and first Valhall: G51 to G78 */
+    {FAMILY, "*Mali-G[67][0-9][0-9]*", "attention", "*", "c20l32"}, /* Valhall from G610 and G710 on */
     {FAMILY, "*Immortalis-G[79]*", "attention", "*", "c20l32"},
     {VENDOR, "*Adreno*", "linear", "*", "p4l64"},
     {VENDOR, "*Adreno*", "conv3x3", "*", "p4l64"},

@@ -80,8 +80,7 @@ tt_status tt_tuning_put(tt_tuning *tuning, const tt_tuned *tuned, tt_error *err)
         tuning->tuned[old - tuning->tuned] = *tuned;
         return TT_OK;
     }
-    tt_status status =
-        reserve((void **)&tuning->tuned, tuning->n_tuned, &tuning->tuned_capacity, sizeof(*tuned), err);
+    tt_status status = reserve((void **)&tuning->tuned, tuning->n_tuned, &tuning->tuned_capacity, sizeof(*tuned), err);
     if (status == TT_OK)
         tuning->tuned[tuning->n_tuned++] = *tuned;
     return status;

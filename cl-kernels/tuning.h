@@ -26,8 +26,8 @@ const char *tt_tuning_form(const char *key);
 /* Rms error over deviation by which the results of a key's variants may differ from each other: that of the form. */
 double tt_tuning_tolerance(const char *key);
 
-/* ---- what a tuning holds: tt_tuned and tt_disabled of tintype.h. Ops other than launchers' stems that can be disabled:
- * "family" (names of tt_family_name), "dot" (names of tt_dot_name). */
+/* ---- what a tuning holds: tt_tuned and tt_disabled of tintype.h. Ops other than launchers' stems that can be
+ * disabled: "family" (names of tt_family_name), "dot" (names of tt_dot_name). */
 
 tt_status tt_tuning_create(tt_tuning **tuning, tt_error *err);
 void tt_tuning_destroy(tt_tuning *tuning);

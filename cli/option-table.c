@@ -108,6 +108,7 @@ static const cli_option table[] = {
     {"export", NULL, 0, TUNE, CLI_TEXT, AT(export), 0, 0, "FILE",
      "write all that is known of the device, to be sent or kept"},
     {"import", NULL, 0, TUNE, CLI_TEXT, AT(import), 0, 0, "FILE", "take over such a file instead of measuring"},
+    {"only", NULL, 0, CLI_IN_SELFTEST, CLI_TEXT, AT(only), 0, 0, "OP", "check one op alone, e.g. attention"},
     {"report", NULL, 0, COMPARE, CLI_TEXT, AT(report), 0, 0, "FILE",
      "HTML page to write: pictures side by side, plots, tables"},
     {"accuracy", NULL, 0, COMPARE, CLI_TEXT, AT(accuracy), 0, 0, "FILE",

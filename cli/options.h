@@ -56,7 +56,7 @@ typedef struct cli_options {
     uint32_t fit; /* 0: search, 1: plain */
     uint32_t n_threads;
     bool pure;
-    const char *export, *import;
+    const char *export, *import, *only;
     double seconds;
     bool again, tune;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */

@@ -30,6 +30,18 @@ typedef struct selftest {
     size_t n_printed;
 } selftest;
 
+/* The first check from `index` on that was asked for; past the last when there is none. */
+static size_t next_check(const cli_options *o, size_t index)
+{
+    tt_selftest_result result;
+    for (; index < tt_selftest_count(); index++) {
+        tt_selftest_describe(index, &result);
+        if (o->only == NULL || strcmp(result.op, o->only) == 0)
+            break;
+    }
+    return index;
+}
+
 /* ---- the child */
 
 static bool send_all(int to, const message *m)
@@ -53,12 +65,12 @@ static bool send_failure(int to, const tt_context *context)
     return send_all(to, &m);
 }
 
-static cli_exit run_checks(cli_session *session, int to, size_t first)
+static cli_exit run_checks(const cli_options *o, cli_session *session, int to, size_t first)
 {
     message m = {.kind = DEVICE};
     if (tt_context_device(session->context, &m.device) != TT_OK || !send_all(to, &m))
         return CLI_FAILED;
-    for (size_t i = first; i < tt_selftest_count(); i++) {
+    for (size_t i = next_check(o, first); i < tt_selftest_count(); i = next_check(o, i + 1)) {
         m = (message){.kind = BEGUN, .index = i};
         if (!send_all(to, &m))
             return CLI_FAILED;
@@ -87,7 +99,7 @@ static cli_exit be_child(const cli_options *o, int to, size_t first)
         code = CLI_FAILED;
     }
     if (code == CLI_OK)
-        code = run_checks(&session, to, first);
+        code = run_checks(o, &session, to, first);
     cli_session_end(&session);
     return code;
 }
@@ -201,7 +213,7 @@ static cli_exit listen(selftest *s, int from, bool *running)
             *running = false;
         }
         if (m.kind == BEGUN || m.kind == DONE)
-            s->next = m.index + 1;
+            s->next = m.index + 1; /* also what a crash is told of */
     }
     return code;
 }
@@ -241,7 +253,7 @@ static cli_exit run_child(selftest *s)
         return code;
     if (running)
         print_crash(s, how);
-    else if (s->next < tt_selftest_count())
+    else if (next_check(s->options, s->next) < tt_selftest_count())
         return cli_fail(CLI_FAILED,
                         "the driver ended the process while the device was opened; there is nothing to check");
     return CLI_OK;
@@ -251,7 +263,10 @@ cli_exit cli_selftest(const cli_options *options)
 {
     selftest s = {.options = options};
     cli_exit code = CLI_OK;
-    while (code == CLI_OK && s.next < tt_selftest_count())
+    if (next_check(options, 0) == tt_selftest_count())
+        return cli_fail(CLI_USAGE, "there is no check of \"%.80s\"; names are those that tintype selftest prints",
+                        options->only);
+    while (code == CLI_OK && next_check(options, s.next) < tt_selftest_count())
         code = run_child(&s);
     return code == CLI_OK ? print_end(&s) : code;
 }

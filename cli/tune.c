@@ -37,6 +37,8 @@ static void print_report(FILE *out, const tt_tune_report *r)
                   r->seconds, r->n_known);
     if (r->n_left > 0)
         (void)fprintf(out, ", %zu left for want of time", r->n_left);
+    if (r->n_parts_left > 0)
+        (void)fprintf(out, ", %zu parts of the model not begun", r->n_parts_left);
     (void)fprintf(out, "\n");
     if (r->n_refused > 0)
         (void)fprintf(out, "%zu variants do not suit this device\n", r->n_refused);
@@ -82,10 +84,11 @@ static void print_json(const tt_context *context, const tt_tune_report *r)
 {
     tt_tuned t;
     tt_disabled d;
-    (void)printf("{\"n_keys\": %zu, \"n_measured\": %zu, \"n_known\": %zu, \"n_left\": %zu, \"n_refused\": %zu, "
+    (void)printf("{\"n_keys\": %zu, \"n_measured\": %zu, \"n_known\": %zu, \"n_left\": %zu, \"n_parts_left\": %zu, "
+                 "\"n_refused\": %zu, "
                  "\"n_wrong\": %zu,\n \"before_ms\": %.3f, \"after_ms\": %.3f, \"seconds\": %.2f,\n \"choices\": [",
-                 r->n_keys, r->n_measured, r->n_known, r->n_left, r->n_refused, r->n_wrong, r->before_ms, r->after_ms,
-                 r->seconds);
+                 r->n_keys, r->n_measured, r->n_known, r->n_left, r->n_parts_left, r->n_refused, r->n_wrong,
+                 r->before_ms, r->after_ms, r->seconds);
     for (size_t i = 0; tt_context_tuned_at(context, i, &t); i++) {
         (void)printf(i > 0 ? ",\n  " : "\n  ");
         print_json_entry(t.op, t.key, t.name);

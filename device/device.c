@@ -192,8 +192,8 @@ void tt_device_add_part(tt_text *text, const char *part, size_t n_bytes)
 void tt_device_add_identity(const tt_device *device, tt_text *text)
 {
     const tt_device_info *info = &device->found.caps.info;
-    const char *parts[] = {
-        info->platform, device->found.platform_version, info->name, info->vendor, info->driver, info->version};
+    const char *parts[] = {info->platform, device->found.platform_version, info->name, info->vendor, info->driver,
+                           info->version};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         tt_device_add_part(text, parts[i], strlen(parts[i]));
 }

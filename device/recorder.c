@@ -233,6 +233,15 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
     return TT_OK;
 }
 
+void tt_recorder_work(const tt_recorder *recorder, double *flops, double *bytes)
+{
+    *flops = *bytes = 0;
+    for (size_t i = 0; i < recorder->n_launches; i++) {
+        *flops += recorder->launches[i].flops;
+        *bytes += recorder->launches[i].bytes;
+    }
+}
+
 uint64_t tt_recorder_private_bytes(const tt_recorder *recorder)
 {
     const tt_cl *cl = tt_device_cl(recorder->device);

@@ -38,6 +38,9 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
 
 size_t tt_recorder_count(const tt_recorder *recorder);
 
+/* Sums of the launches' work. */
+void tt_recorder_work(const tt_recorder *recorder, double *flops, double *bytes);
+
 /* Most private memory that a kernel of the list takes for each work item: on GPUs what does not fit its registers. */
 uint64_t tt_recorder_private_bytes(const tt_recorder *recorder);
 

@@ -75,7 +75,7 @@ struct tt_graph {
     tt_error error;
     tt_buffer arena;
     tt_buffer own_scratch; /* while a variant is tried that needs more than was planned: used instead; else empty */
-    tt_stream *stream; /* NULL: all weights stay on the device */
+    tt_stream *stream;     /* NULL: all weights stay on the device */
     tt_recorder *static_list, *step_list;
     bool compiled, static_is_stale;
 };

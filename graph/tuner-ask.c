@@ -48,17 +48,27 @@ static size_t note(void *user, const char *op, const char *key, const char *cons
             snprintf(q->names[i], sizeof q->names[i], "%s", names[i]);
     }
     q->n_step += !questions->is_static;
+    questions->asked = (size_t)(q - questions->items);
     return SIZE_MAX;
 }
 
-static tt_status ask_op(tt_graph *graph, const tt_op *op, tt_error *err)
+/* FLOPs that a device does while it moves a byte, about: for an order of ops this needs no measuring. */
+static const double flops_of_a_byte = 20;
+
+static tt_status ask_op(tt_graph *graph, const tt_op *op, tt_questions *questions, tt_error *err)
 {
     tt_recorder *list = NULL;
+    double flops = 0, bytes = 0;
+    questions->asked = SIZE_MAX;
     if (op->matrix && op->matrix->values.mem == NULL)
         return TT_OK; /* its weights pass through: there is nothing to run it on */
     tt_status status = tt_recorder_create(graph->kernels.device, &list, err);
     if (status == TT_OK)
         status = tt_graph_record_op(graph, op, list, err);
+    if (status == TT_OK && questions->asked != SIZE_MAX) {
+        tt_recorder_work(list, &flops, &bytes);
+        questions->items[questions->asked].cost = flops + bytes * flops_of_a_byte;
+    }
     tt_recorder_destroy(list);
     return status;
 }
@@ -70,7 +80,7 @@ tt_status tt_questions_ask(tt_graph *graph, tt_questions *questions, tt_error *e
     for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++) {
         questions->op_index = i;
         questions->is_static = graph->ops[i].is_static;
-        status = ask_op(graph, &graph->ops[i], err);
+        status = ask_op(graph, &graph->ops[i], questions, err);
     }
     tt_tuning_watch(graph->kernels.tuning, NULL, NULL);
     if (status == TT_OK && questions->out_of_memory)

@@ -10,9 +10,9 @@ typedef struct tt_question {
     char op[TT_TUNING_OP], key[TT_TUNING_KEY];
     char names[TT_TUNING_NAMES][TT_TUNING_NAME];
     size_t n_names, op_index;
-    size_t first;      /* name that the others are measured against: the first that is not disabled */
-    size_t n_step;     /* ops of a run without the static part that ask it */
-    double default_ms; /* of one run with that name */
+    size_t first;  /* name that the others are measured against: the first that is not disabled */
+    size_t n_step; /* ops of a run without the static part that ask it */
+    double cost;   /* of one op, in FLOPs: for the order */
 } tt_question;
 
 typedef struct tt_questions {
@@ -20,6 +20,7 @@ typedef struct tt_questions {
     size_t n, capacity;
     size_t op_index; /* being recorded */
     bool is_static, out_of_memory;
+    size_t asked; /* by the op being recorded: place of its question, SIZE_MAX: none */
 } tt_questions;
 
 /* Fills questions (zeroed before; items: free()) with what the graph's launchers ask. */

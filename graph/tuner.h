@@ -21,22 +21,25 @@ typedef bool (*tt_tuner_progress_fn)(void *user, const tt_tuner_progress *progre
 
 /* What was done, over all graphs. */
 typedef struct tt_tuner_counts {
-    size_t n_keys;                /* with more than one name */
-    size_t n_measured, n_known;   /* now; before, and left alone */
-    size_t n_left;                /* time ran out */
-    size_t n_refused, n_wrong;    /* variants that do not build, do not fit or spill; whose results were wrong */
-    double before_ms, after_ms;   /* of a pass's ops that were measured, with the first names and with the best */
+    size_t n_keys;              /* with more than one name */
+    size_t n_measured, n_known; /* now; before, and left alone */
+    size_t n_left;              /* time ran out */
+    size_t n_refused, n_wrong;  /* variants that do not build, do not fit or spill; whose results were wrong */
+    double before_ms, after_ms; /* of a pass's ops that were measured, with the first names and with the best */
 } tt_tuner_counts;
 
 /* One tuning run over several graphs. Zero-initialise, fill in the first part. */
 typedef struct tt_tuner {
-    double seconds; /* for everything; keys that are left when it is over keep what they have */
-    bool again;     /* measure keys that have a choice too */
+    double seconds;                /* for everything; keys that are left when it is over keep what they have */
+    bool again;                    /* measure keys that have a choice too */
     tt_tuner_progress_fn progress; /* may be NULL; called before each key is measured, and at the end */
     void *user;
-    double begun;   /* set by the first graph */
+    double begun; /* set by the first graph */
     tt_tuner_counts counts;
 } tt_tuner;
+
+/* True when the time is over: a graph that was not tuned yet need not be built. */
+bool tt_tuner_is_over(const tt_tuner *tuner);
 
 /* Measures the graph's keys and puts the choices into the tuning of its kernels, which must have one. */
 tt_status tt_graph_tune(tt_graph *graph, tt_tuner *tuner, tt_error *err);

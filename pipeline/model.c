@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "cl-kernels/dot.h"
+#include "pipeline/tune-store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,16 +184,6 @@ const char *tt_model_family_name(const tt_model *model)
 
 /* ---- device objects */
 
-/* The family that suits the device, or the other one where that was found wrong. */
-static tt_family usable_family(const tt_context *context)
-{
-    tt_family family = tt_device_caps(context->device)->family;
-    tt_family other = family == TT_FAMILY_CPU_TILE ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE;
-    bool is_wrong = tt_tuning_is_disabled(context->tuning, "family", tt_family_name(family), NULL);
-    bool has_other = !tt_tuning_is_disabled(context->tuning, "family", tt_family_name(other), NULL);
-    return is_wrong && has_other ? other : family;
-}
-
 tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt_kernels *kernels, tt_error *err)
 {
     tt_device *device = model->context->device;
@@ -200,7 +191,7 @@ tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
     *kernels = (tt_kernels){.device = device,
                             .storage = is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                            .family = usable_family(model->context),
+                            .family = tt_tune_store_family(device, model->context->tuning),
                             .arithmetic = model->arithmetic,
                             .tuning = model->context->tuning};
     if (!is_unet && kernels->arithmetic == TT_ARITHMETIC_INT8)

@@ -141,6 +141,26 @@ static void set_device(tt_tuning *tuning, const tt_device *device)
     tt_tuning_set_device(tuning, text);
 }
 
+tt_family tt_tune_store_family(const tt_device *device, const tt_tuning *tuning)
+{
+    tt_family family = tt_device_caps(device)->family;
+    tt_family other = family == TT_FAMILY_CPU_TILE ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE;
+    bool is_wrong = tt_tuning_is_disabled(tuning, "family", tt_family_name(family), NULL);
+    bool has_other = !tt_tuning_is_disabled(tuning, "family", tt_family_name(other), NULL);
+    return is_wrong && has_other ? other : family;
+}
+
+/* Says what is not used, and why. */
+static void log_disabled(const tt_context *context, const tt_device *device, const tt_tuning *tuning)
+{
+    const tt_disabled *d;
+    for (size_t i = 0; (d = tt_tuning_disabled_at(tuning, i)) != NULL; i++)
+        tt_log_write(&context->log, TT_LOG_INFO, "%s %s (%s) is not used: %s", d->op, d->name, d->form, d->reason);
+    tt_family family = tt_tune_store_family(device, tuning);
+    if (family != tt_device_caps(device)->family)
+        tt_log_write(&context->log, TT_LOG_INFO, "%s kernels take over", tt_family_name(family));
+}
+
 tt_status tt_tune_store_open(const tt_context *context, tt_device *device, tt_tuning **tuning, tt_error *err)
 {
     tt_status status = tt_tuning_create(tuning, err);
@@ -153,6 +173,8 @@ tt_status tt_tune_store_open(const tt_context *context, tt_device *device, tt_tu
         status = tt_crash_markers_collect(device, disable_marked, &marked, err);
     if (marked.any)
         save(context, device, *tuning);
+    if (status == TT_OK)
+        log_disabled(context, device, *tuning);
     if (status != TT_OK) {
         tt_tuning_destroy(*tuning);
         *tuning = NULL;

@@ -14,4 +14,7 @@ tt_status tt_tune_store_open(const tt_context *context, tt_device *device, tt_tu
 /* Writes the tuning of the open device into the cache folder, at once or not at all; failures are logged. */
 void tt_tune_store_save(const tt_context *context);
 
+/* The family of kernels that suits the device, or the other one where that was found wrong. */
+tt_family tt_tune_store_family(const tt_device *device, const tt_tuning *tuning);
+
 #endif

@@ -19,6 +19,7 @@ typedef struct tt_tune_job {
     const tt_tune_params *params;
     struct timespec begun;
     tt_tuner tuner;
+    size_t n_parts_left;
 } tt_tune_job;
 
 static double seconds_since(const struct timespec *begun)
@@ -92,6 +93,10 @@ static tt_status tune_parts(tt_tune_job *job, const tt_memory_plan *plan, tt_err
     for (size_t i = 0; i < sizeof order / sizeof *order && status == TT_OK; i++) {
         if (!tt_memory_part_runs(job->model, &plan->request, order[i]))
             continue;
+        if (tt_tuner_is_over(&job->tuner)) {
+            job->n_parts_left++;
+            continue;
+        }
         tt_part_shape shape = tt_memory_part_shape(job->model, &plan->request, &plan->choice, order[i]);
         status = tune_part(job, order[i], &shape, err);
         if (plan->choice.mode != TT_MEMORY_RESIDENT)
@@ -107,6 +112,7 @@ static void fill_report(const tt_tune_job *job, tt_tune_report *report)
                                .n_measured = c->n_measured,
                                .n_known = c->n_known,
                                .n_left = c->n_left,
+                               .n_parts_left = job->n_parts_left,
                                .n_refused = c->n_refused,
                                .n_wrong = c->n_wrong,
                                .before_ms = c->before_ms,

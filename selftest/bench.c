@@ -87,9 +87,9 @@ static void write_elements(tt_bench *bench, const tt_buffer *buffer, const float
         return;
     if (is_half(bench))
         tt_to_half(values, halves, n);
-    tt_bench_add(bench, tt_buffer_write(bench->kernels.device, buffer, 0,
-                                        is_half(bench) ? (const void *)halves : (const void *)values, n_bytes,
-                                        bench->err));
+    tt_bench_add(bench,
+                 tt_buffer_write(bench->kernels.device, buffer, 0,
+                                 is_half(bench) ? (const void *)halves : (const void *)values, n_bytes, bench->err));
 }
 
 /* A plane of this geometry behind `guard` units, in a buffer of *n elements. */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const tt_dtype tt_sample_quant_types[TT_N_SAMPLE_QUANT_TYPES] = {
-    TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q8_0, TT_Q2_K, TT_Q3_K, TT_Q4_K, TT_Q5_K, TT_Q6_K, TT_I8};
+const tt_dtype tt_sample_quant_types[TT_N_SAMPLE_QUANT_TYPES] = {TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q8_0, TT_Q2_K,
+                                                                 TT_Q3_K, TT_Q4_K, TT_Q5_K, TT_Q6_K, TT_I8};
 
 /* Where a block has its halves; spread: standard deviation of the values at d = 1; middle: m or dmin that centres them
  * at d = 1, 0 for types without. */

@@ -11,8 +11,8 @@
 
 typedef void (*tt_check_fn)(tt_bench *bench);
 
-/* Which weights an op is checked with. */
-typedef enum tt_check_weights { NO_WEIGHTS, QUANT_WEIGHTS, ALL_WEIGHTS } tt_check_weights;
+/* Which weights an op is checked with; WIDENED: quantized ones, in the family that widens them. */
+typedef enum tt_check_weights { NO_WEIGHTS, WIDENED_WEIGHTS, ALL_WEIGHTS } tt_check_weights;
 
 /* A new op is a line here and a function in checks.h. */
 typedef struct tt_check_op {
@@ -22,10 +22,14 @@ typedef struct tt_check_op {
 } tt_check_op;
 
 static const tt_check_op ops[] = {
-    {"linear", tt_check_linear, ALL_WEIGHTS},         {"conv3x3", tt_check_conv3x3, ALL_WEIGHTS},
-    {"dequantize", tt_check_dequantize, QUANT_WEIGHTS}, {"attention", tt_check_attention, NO_WEIGHTS},
-    {"group-norm", tt_check_group_norm, NO_WEIGHTS},  {"layer-norm", tt_check_layer_norm, NO_WEIGHTS},
-    {"elementwise", tt_check_elementwise, NO_WEIGHTS}, {"pack", tt_check_pack, NO_WEIGHTS},
+    {"linear", tt_check_linear, ALL_WEIGHTS},
+    {"conv3x3", tt_check_conv3x3, ALL_WEIGHTS},
+    {"dequantize", tt_check_dequantize, WIDENED_WEIGHTS},
+    {"attention", tt_check_attention, NO_WEIGHTS},
+    {"group-norm", tt_check_group_norm, NO_WEIGHTS},
+    {"layer-norm", tt_check_layer_norm, NO_WEIGHTS},
+    {"elementwise", tt_check_elementwise, NO_WEIGHTS},
+    {"pack", tt_check_pack, NO_WEIGHTS},
 };
 enum { N_OPS = sizeof(ops) / sizeof(ops[0]), N_FORMS = 4 };
 
@@ -38,13 +42,13 @@ typedef struct tt_check_spec {
 } tt_check_spec;
 
 /* Checks of an op in one form: one for each type of weights. */
-static size_t n_types(const tt_check_op *op)
+static size_t n_types(const tt_check_op *op, tt_family family)
 {
     switch (op->weights) {
     case NO_WEIGHTS:
         return 1;
-    case QUANT_WEIGHTS:
-        return TT_N_SAMPLE_QUANT_TYPES;
+    case WIDENED_WEIGHTS:
+        return family == TT_FAMILY_GPU_PLAIN ? TT_N_SAMPLE_QUANT_TYPES : 0;
     case ALL_WEIGHTS:
         break;
     }
@@ -53,7 +57,7 @@ static size_t n_types(const tt_check_op *op)
 
 static tt_dtype type_at(const tt_check_op *op, size_t index)
 {
-    if (op->weights == QUANT_WEIGHTS)
+    if (op->weights == WIDENED_WEIGHTS)
         return tt_sample_quant_types[index];
     return index == 0 ? TT_F16 : index == 1 ? TT_F32 : tt_sample_quant_types[index - 2];
 }
@@ -64,10 +68,11 @@ static void walk(size_t index, tt_check_spec *spec, size_t *n)
     size_t at = 0;
     for (int form = 0; form < N_FORMS; form++)
         for (size_t o = 0; o < N_OPS; o++) {
-            size_t types = n_types(&ops[o]);
+            tt_family family = form < 2 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;
+            size_t types = n_types(&ops[o], family);
             if (spec != NULL && index >= at && index < at + types) {
                 *spec = (tt_check_spec){.op = &ops[o],
-                                        .family = form < 2 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN,
+                                        .family = family,
                                         .storage = form % 2 == 0 ? TT_STORAGE_F16 : TT_STORAGE_F32,
                                         .weights = type_at(&ops[o], index - at)};
                 return;

@@ -511,6 +511,7 @@ typedef struct tt_tune_report {
     size_t n_keys;              /* of the request's parts that know several variants */
     size_t n_measured, n_known; /* by this call; before it */
     size_t n_left;              /* there was no time for them: a further call goes on there */
+    size_t n_parts_left;        /* parts of the model that were not begun at all; their keys are not counted */
     size_t n_refused, n_wrong;  /* variants that do not build, fit or spill registers; variants that are disabled now */
     double before_ms, after_ms; /* of the measured ops in one pass of each part: unmeasured choices, and now */
     double seconds;

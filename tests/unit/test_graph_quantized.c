@@ -5,8 +5,8 @@
 #include "cl-kernels/reference/linear.h"
 #include "graph/graph.h"
 #include "model-file/safetensors.h"
-#include "tests/support/temp-folder.h"
 #include "selftest/blocks.h"
+#include "tests/support/temp-folder.h"
 #include "tests/support/test-device.h"
 
 #include <setjmp.h>

@@ -311,6 +311,17 @@ typedef struct request {
     widening widen;
 } request;
 
+static bool parse_arithmetic(const char *name, tt_arithmetic *arithmetic)
+{
+    static const char *const names[] = {"float", "half", "int8"};
+    for (int i = 0; i < 3; i++) {
+        *arithmetic = (tt_arithmetic)i;
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool parse(int argc, char **argv, request *asked)
 {
     int option;
@@ -328,7 +339,7 @@ static bool parse(int argc, char **argv, request *asked)
             asked->has_type = true;
         else if (option == 'w')
             asked->widen = atoi(optarg) != 0 ? WIDEN_ALWAYS : WIDEN_NEVER;
-        else if (option != 'a' || !tt_parse_arithmetic(optarg, &asked->arithmetic))
+        else if (option != 'a' || !parse_arithmetic(optarg, &asked->arithmetic))
             return false;
         if (option == 'f')
             asked->family = strcmp(optarg, "tile") == 0 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;

@@ -83,7 +83,8 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_status status = check(args, err);
     if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix)) {
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
-        return status == TT_OK ? tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err) : status;
+        return status == TT_OK ? tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err)
+                               : status;
     }
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);

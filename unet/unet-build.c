@@ -72,7 +72,8 @@ static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t 
     tt_unet_times times = tt_unet_times_of(c, batch);
     tt_value time = tt_graph_input_tokens(g, "time", true, times.n_images, times.n_slots, c->channels[0]);
     if (c->time_cond_dim > 0) {
-        tt_value cond = tt_graph_input_tokens(g, "timestep_cond", true, times.n_images, times.n_slots, c->time_cond_dim);
+        tt_value cond =
+            tt_graph_input_tokens(g, "timestep_cond", true, times.n_images, times.n_slots, c->time_cond_dim);
         tt_value projected = tt_graph_linear(
             g, cond,
             &(tt_linear_op){

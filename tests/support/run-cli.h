@@ -22,8 +22,8 @@ cli_run run_cli_with(const char *const *environment, const char *const *argument
 /* RUN("inspect", path): the same in this environment. */
 #define RUN(...) run_cli_with(NULL, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Runs exactly once, without a leak check: for a run that consumes what it is given, a state for instance. (run_cli_with
- * repeats a run whose leak check crashed, gcc 12's sometimes does.) */
+/* Runs exactly once, without a leak check: for a run that consumes what it is given, a state for instance.
+ * (run_cli_with repeats a run whose leak check crashed, gcc 12's sometimes does.) */
 cli_run run_cli_once(const char *const *arguments);
 
 /* Sends signal_number once stdout contains the text `until`; without a leak check. */

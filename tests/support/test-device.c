@@ -2,8 +2,8 @@
 #include "tests/support/test-device.h"
 
 #include "base/dtype.h"
-#include "cl-kernels/dot.h"
 #include "base/numbers.h"
+#include "cl-kernels/dot.h"
 #include "device/program.h"
 
 #include <math.h>
@@ -351,7 +351,10 @@ double tt_test_rms(const float *got, const float *want, size_t n)
 void tt_test_close(const float *got, const float *want, size_t n, double tolerance, const char *label)
 {
     double rms = tt_test_rms(got, want, n);
-    if (getenv("SHOW")) { print_message("%s %.3g\n", label, rms); return; }
+    if (getenv("SHOW")) {
+        print_message("%s %.3g\n", label, rms);
+        return;
+    }
     if (rms <= tolerance)
         return;
     size_t worst = 0, n_nan = 0;

@@ -2,7 +2,7 @@
 #include "cl-kernels/matrix-dot.h"
 #include "cl-kernels/reference/dequantize.h"
 #include "cl-kernels/reference/dot.h"
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -171,11 +171,11 @@ static const tt_test_matrix_spec quantized_specs[] = {
 static void test_quantized_packing(void **state)
 {
     (void)state;
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
         for (size_t i = 0; i < sizeof(quantized_specs) / sizeof(quantized_specs[0]); i++) {
             const tt_kernels *kernels = &tt_test_forms()[i % TT_TEST_N_FORMS];
             tt_test_matrix_spec spec = quantized_specs[i];
-            spec.dtype = tt_test_quant_types[t];
+            spec.dtype = tt_sample_quant_types[t];
             spec.seed = 300 + i;
             if (spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) != 0)
                 continue;
@@ -192,9 +192,9 @@ static void test_quantized_size(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[1];
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++) {
-        tt_dtype dtype = tt_test_quant_types[t];
-        uint8_t *blocks = tt_test_blocks_new(dtype, (size_t)320 * 1280, 1.0, 5);
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++) {
+        tt_dtype dtype = tt_sample_quant_types[t];
+        uint8_t *blocks = tt_sample_blocks_new(dtype, (size_t)320 * 1280, 1.0, 5);
         float scales[320] = {0};
         tt_matrix_part part = {.dtype = dtype, .values = blocks + 1, .scale = scales, .n_out = 320};
         tt_matrix described;
@@ -219,11 +219,11 @@ static void test_widening(void **state)
         {.dtype = TT_Q4_0, .n_out = 32, .n_in = 20, .n_taps = 9},
     };
     for (size_t form = 0; form < 2; form++)
-        for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
             for (size_t i = 0; i < sizeof(specs_widened) / sizeof(specs_widened[0]); i++) {
                 const tt_kernels *kernels = &tt_test_forms()[form];
                 tt_test_matrix_spec spec = specs_widened[i];
-                spec.dtype = spec.dtype == TT_F64 ? tt_test_quant_types[t] : spec.dtype;
+                spec.dtype = spec.dtype == TT_F64 ? tt_sample_quant_types[t] : spec.dtype;
                 spec.seed = 500 + i;
                 tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
                 assert_int_equal(made.matrix.dtype, kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32);
@@ -237,7 +237,7 @@ static void test_stacked_types(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[1];
-    uint8_t *q8 = tt_test_blocks_new(TT_Q8_0, 8 * 64, 1.0, 1), *q4 = tt_test_blocks_new(TT_Q4_0, 8 * 64, 1.0, 2);
+    uint8_t *q8 = tt_sample_blocks_new(TT_Q8_0, 8 * 64, 1.0, 1), *q4 = tt_sample_blocks_new(TT_Q4_0, 8 * 64, 1.0, 2);
     const tt_matrix_part parts[3] = {{.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
                                      {.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
                                      {.dtype = TT_Q4_0, .values = q4 + 1, .n_out = 8}};
@@ -274,7 +274,7 @@ static void test_description(void **state)
         const tt_kernels *kernels = &tt_test_forms()[i % 2];
         tt_kernels without = *kernels;
         without.device = NULL;
-        uint8_t *blocks = tt_test_blocks_new(dtypes[i], (size_t)36 * 256, 1.0, 9);
+        uint8_t *blocks = tt_sample_blocks_new(dtypes[i], (size_t)36 * 256, 1.0, 9);
         float scales[36] = {1.0f, 2.0f};
         tt_matrix_part part = {.dtype = dtypes[i], .values = blocks + 1, .scale = scales, .n_out = 36};
         tt_matrix made, described;
@@ -446,7 +446,7 @@ static void test_vectors_in_blocks(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[0];
-    uint8_t *blocks = tt_test_blocks_new(TT_Q8_0, 64, 1.0, 8);
+    uint8_t *blocks = tt_sample_blocks_new(TT_Q8_0, 64, 1.0, 8);
     float want[64], got[64];
     const float weights[64] = {0};
     tt_to_float(TT_Q8_0, blocks + 1, want, 64);

@@ -2,6 +2,7 @@
 #include "cl-kernels/conv3x3.h"
 #include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/conv3x3.h"
+#include "cl-kernels/winograd.h"
 #include "tests/support/test-blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
@@ -127,17 +128,20 @@ static void tear_down(const tt_kernels *kernels, conv_run *run)
 }
 
 /* with_scratch: weights are widened into scratch first, as they are for many positions. */
-static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool with_scratch)
+static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool with_scratch,
+                       tt_conv_method method)
 {
+    static const char *const methods[] = {"", ", direct", ", Winograd 2", ", Winograd 4"};
     char label[160];
     conv_run run = set_up(kernels, c, dtype, c->n_in % 2 == 1);
-    (void)snprintf(label, sizeof(label), "%s, %s weights%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
-                   with_scratch ? " widened" : "", tt_test_form_name(kernels));
+    (void)snprintf(label, sizeof(label), "%s, %s weights%s%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
+                   with_scratch ? " widened" : "", methods[method], tt_test_form_name(kernels));
     tt_test_scratch scratch =
         tt_test_scratch_create(with_scratch ? tt_dequantize_bytes(kernels, &run.weights.matrix) : 0);
     tt_conv3x3_args args = {.in = run.in.plane,
                             .matrix = &run.weights.matrix,
                             .mode = c->mode,
+                            .method = method,
                             .per_image_bias = c->has_image_bias ? &run.image_bias.plane : NULL,
                             .residual = c->has_residual ? &run.residual.plane : NULL,
                             .activation = c->activation,
@@ -159,7 +163,7 @@ static void check_form(size_t form)
     const tt_kernels *kernels = &tt_test_forms()[form];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (!cases[i].is_large || !tt_test_small())
-            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false);
+            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false, TT_CONV_DIRECT);
 }
 
 static void test_tile_f32(void **state)
@@ -195,7 +199,7 @@ static void check_quantized(size_t form, bool with_scratch)
             const conv_case *c = &quantized_cases[i];
             tt_dtype dtype = tt_test_quant_types[t];
             if (c->n_in * 9 % tt_dtype_block(dtype) == 0 && (!c->is_large || !tt_test_small()))
-                check_case(kernels, c, dtype, with_scratch);
+                check_case(kernels, c, dtype, with_scratch, TT_CONV_DIRECT);
         }
 }
 
@@ -223,6 +227,46 @@ static void test_quantized_plain_f16(void **state)
     (void)state;
     check_quantized(3, false);
     check_quantized(3, true);
+}
+
+/* Winograd's methods in the modes that they have, from floats, halves and quantized weights. */
+static void check_winograd(size_t form, tt_conv_method method)
+{
+    const tt_kernels *kernels = &tt_test_forms()[form];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (tt_winograd_can(kernels, cases[i].mode) && (!cases[i].is_large || !tt_test_small()))
+            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false, method);
+    for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
+        const conv_case *c = &quantized_cases[i];
+        tt_dtype dtype = tt_test_quant_types[i % TT_TEST_N_QUANT_TYPES];
+        if (tt_winograd_can(kernels, c->mode) && c->n_in * 9 % tt_dtype_block(dtype) == 0 &&
+            (!c->is_large || !tt_test_small()))
+            check_case(kernels, c, dtype, false, method);
+    }
+}
+
+static void test_winograd2_f32(void **state)
+{
+    (void)state;
+    check_winograd(0, TT_CONV_WINOGRAD2);
+}
+
+static void test_winograd2_f16(void **state)
+{
+    (void)state;
+    check_winograd(1, TT_CONV_WINOGRAD2);
+}
+
+static void test_winograd4_f32(void **state)
+{
+    (void)state;
+    check_winograd(0, TT_CONV_WINOGRAD4);
+}
+
+static void test_winograd4_f16(void **state)
+{
+    (void)state;
+    check_winograd(1, TT_CONV_WINOGRAD4);
 }
 
 /* Shapes that do not fit are refused with a sentence, before anything is recorded. */
@@ -268,6 +312,10 @@ int main(void)
         cmocka_unit_test(test_tile_f16),
         cmocka_unit_test(test_plain_f32),
         cmocka_unit_test(test_plain_f16),
+        cmocka_unit_test(test_winograd2_f32),
+        cmocka_unit_test(test_winograd2_f16),
+        cmocka_unit_test(test_winograd4_f32),
+        cmocka_unit_test(test_winograd4_f16),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_quantized_tile_f32),
         cmocka_unit_test(test_quantized_tile_f16),

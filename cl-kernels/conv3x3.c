@@ -42,7 +42,7 @@ static tt_status check(const tt_kernels *kernels, const tt_conv3x3_args *args, t
     if (bias != NULL &&
         (bias->channels != out->channels || bias->batch != out->batch || bias->height != 1 || bias->width != 1))
         return tt_kernels_fail_shape(err, "conv3x3", "per-image bias differs from the output", bias);
-    if (args->method >= TT_CONV_WINOGRAD2 && !tt_winograd_can(kernels, args->mode))
+    if (args->method >= TT_CONV_WINOGRAD2 && !tt_winograd_can(kernels, args->mode, args->method == TT_CONV_WINOGRAD2 ? 2 : 4))
         return tt_kernels_fail_shape(err, "conv3x3", "Winograd's method has no kernel for the mode; output", out);
     if (args->residual != NULL && !same_geometry(args->residual, out))
         return tt_kernels_fail_shape(err, "conv3x3", "residual differs from the output", args->residual);
@@ -112,6 +112,8 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_launcher launcher = side == 0 ? tt_launcher_begin(kernels, "conv3x3.cl", plan.options, "conv3x3", err)
                                      : tt_launcher_begin(kernels, "winograd.cl", plan.options, "winograd", err);
     set_arguments(&launcher, args, &weights, &plan);
+    if (plan.local_bytes > 0)
+        tt_launcher_local(&launcher, plan.local_bytes);
     double flops = 18.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
     return tt_tile_record(&launcher, &plan, "conv3x3", flops, count_bytes(kernels, args), recorder);
 }

@@ -4,26 +4,23 @@
  * plan.y panels of 32 outputs. It walks the input in blocks of plan.z slices: the squares' windows are transformed into
  * `inputs`; then each panel's weights are transformed into `weights` and multiplied, each of the WINOGRAD_POINTS points
  * of the transformed windows being a matrix product of its own (tile.clh). In the end the sums are transformed back.
- * Everything between input and output stays in the private memory of the work item, which is meant to fit in a core's
- * second cache.
+ * Everything between input and output stays in the work item's own memory, which is meant to fit in a core's second
+ * cache. The sums are the largest part; they are local memory because private memory is a thread's stack.
  *
  * Weights are transformed here rather than when they are packed. That costs a hundredth of the time of the products
  * with many squares and saves four times (side 4) the memory, and on the way to the core the same factor of
  * bandwidth, which would cost more. */
 #include "common.clh"
 #include "place.clh"
+#include "wide.clh"
 #include "conv-taps.clh"
 #include "winograd.clh"
 
 #if TT_CPU_TILE
 
-#define WINOGRAD_MAX_SQUARES 65
-#define WINOGRAD_MAX_SLICES 16
-#define WINOGRAD_MAX_SUMS 330
-#define WINOGRAD_MAX_PANELS 16
-
 #define TILE_TAPS 9
 #define TILE_TRANSFORMED 1
+#define TILE_SUMS_SPACE __local
 #define TILE_MAX_TILES 1
 #define TILE_BLOCK_ROWS (WINOGRAD_MAX_SLICES * TILE_TAPS)
 #if TT_WEIGHT_QUANT
@@ -35,10 +32,13 @@
 /* Squares of a work item: a multiple of TILE_POSITIONS and room for the last four to be stored at once. */
 #define MAX_STEP (WINOGRAD_MAX_SQUARES + 4)
 
-/* Steps that are no power of two keep the points of a square out of each other's places in the cache. */
-#define INPUT_POINT (WINOGRAD_MAX_SLICES * MAX_STEP * 4 + 16)
-#define WEIGHT_POINT (WINOGRAD_MAX_SLICES * 128 + 16)
+/* Floats from a point, from a slice and from a column of a strip to the next. The points of a slice lie together, so
+ * that a transform writes to few pages. */
+#define INPUT_POINT (MAX_STEP * 4)
+#define INPUT_SLICE (WINOGRAD_POINTS * INPUT_POINT + 16)
+#define WEIGHT_SLICE (WINOGRAD_POINTS * 128 + 16)
 #define STRIP_COLUMN ((WINOGRAD_MAX_SQUARES + 8) * 4)
+#define TILE_SUMS (TILE_POSITIONS * 2) /* of one tile and point */
 
 /* The input as the convolution sees it: nothing, a border, or an upsampled picture. */
 typedef struct winograd_picture {
@@ -56,6 +56,14 @@ typedef struct winograd_job {
     uint first_panel, n_panels;
     uint n_slices, block_slices;
 } winograd_job;
+
+/* Fetches a cache line into the first cache. */
+static void prefetch_sum(size_t address)
+{
+#if defined(__x86_64__) || defined(__aarch64__)
+    __builtin_prefetch((const void *)address, 0, 3);
+#endif
+}
 
 static winograd_picture make_picture(const __global tt_elem *in, uint4 in_at, uint4 shape, uint4 input, uint mode)
 {
@@ -86,16 +94,18 @@ static winograd_job make_job(uint n_squares, uint n_panels, uint n_slices, uint4
     return job;
 }
 
-/* Four positions of a row of the bordered input from `column` on; positions outside are zero. row: its first unit. */
-static float16 load_four(const winograd_picture *picture, const __global tt_elem *slice, uint row, uint column)
+/* Up to four positions (n of them exist, the others become zero) of a row of the bordered input from `column` on.
+ * row: unit of the row's first position. */
+static float16 load_some(const winograd_picture *picture, const __global tt_elem *slice, uint row, uint column, uint n)
 {
-    uint end = picture->width + 2;
-    if (picture->mode == TT_CONV_SAME && column + 4 <= end)
-        return tt_load16(slice, row + column);
+    if (n == 0)
+        return (float16)(0.0f);
+    if (picture->mode == TT_CONV_SAME)
+        return wide_load_some(slice, row + column, n);
     float four[16];
     for (uint i = 0; i < 4; i++) {
         uint from = tap_row(picture->mode, column + i, 0, picture->width, picture->in_width);
-        vstore4(column + i < end ? tt_load4(slice, row + from) : (float4)(0.0f), i, four);
+        vstore4(i < n ? tt_load4(slice, row + from) : (float4)(0.0f), i, four);
     }
     return vload16(0, four);
 }
@@ -111,11 +121,13 @@ static void transform_columns(const winograd_picture *picture, const __global tt
         row = tap_row(picture->mode, min(row, picture->height + 1), 0, picture->height, picture->in_height);
         rows[i] = picture->at.first + row * picture->at.row + square.image * picture->at.image;
     }
+    const uint start = square.x * WINOGRAD_SIDE, end = min(n * WINOGRAD_SIDE, picture->width - start) + 2;
     for (uint first = 0; first < n * WINOGRAD_SIDE + 2; first += 4) {
         float16 d[WINOGRAD_ALPHA], v[WINOGRAD_ALPHA];
+        uint n_columns = first < end ? min(end - first, 4u) : 0;
 #pragma unroll
         for (uint i = 0; i < WINOGRAD_ALPHA; i++)
-            d[i] = load_four(picture, slice, rows[i], square.x * WINOGRAD_SIDE + first);
+            d[i] = load_some(picture, slice, rows[i], start + first, n_columns);
         winograd_input(d, v);
 #pragma unroll
         for (uint i = 0; i < WINOGRAD_ALPHA; i++) {
@@ -133,8 +145,8 @@ static void transform_columns(const winograd_picture *picture, const __global tt
     }
 }
 
-/* Transforms the rows of what transform_columns left, four squares at once. inputs: [point][slice][square][4] from
- * slice and square on. */
+/* Transforms the rows of what transform_columns left, four squares at once. inputs: [point][square][4] from a
+ * square on. */
 static void transform_rows(const float *strip, uint n, float *inputs)
 {
     for (uint i = 0; i < WINOGRAD_ALPHA; i++) {
@@ -163,14 +175,14 @@ static void transform_inputs(const winograd_job *job, const winograd_picture *pi
         for (uint done = 0, n; done < job->n_squares; done += n) {
             n = min(job->n_squares - done, picture->squares_x - square.x);
             transform_columns(picture, slice, square, n, strip);
-            transform_rows(strip, n, inputs + (s * MAX_STEP + done) * 4);
+            transform_rows(strip, n, inputs + s * INPUT_SLICE + done * 4);
             square.x += n - 1;
             square = tt_place_after(square, picture->squares_x, picture->squares_y);
         }
     }
 }
 
-/* Transforms n_slices slices of weights. rows: [slice][tap][4][32]; weights: [point][slice][4][32]. */
+/* Transforms n_slices slices of weights. rows: [slice][tap][4][32]; weights: [slice][point][4][32]. */
 static void transform_weights(tile_rows rows, uint n_slices, float *weights)
 {
     for (uint s = 0; s < n_slices; s++)
@@ -188,27 +200,74 @@ static void transform_weights(tile_rows rows, uint n_slices, float *weights)
                 winograd_weights(columns[0][i], columns[1][i], columns[2][i], u);
 #pragma unroll
                 for (uint j = 0; j < WINOGRAD_ALPHA; j++)
-                    vstore16(u[j], 0, weights + (i * WINOGRAD_ALPHA + j) * WEIGHT_POINT + s * 128 + lane);
+                    vstore16(u[j], 0, weights + s * WEIGHT_SLICE + (i * WINOGRAD_ALPHA + j) * 128 + lane);
             }
         }
 }
 
-/* Multiplies transformed inputs and weights of a block. sums: [point][WINOGRAD_MAX_SQUARES][2]; next: what to
- * prefetch. */
-static void multiply_points(const winograd_job *job, const float *inputs, const float *weights, uint n_slices,
-                            float16 *sums, uint step, size_t next)
+/* What is fetched while a panel is multiplied: the next panel's weights, and this panel's share of the next block's
+ * inputs. */
+typedef struct winograd_ahead {
+    size_t weights, inputs;                             /* addresses */
+    uint weight_lines, input_lines;                     /* cache lines for each tile of a point */
+    uint slice_bytes, slice_lines; /* from a slice to the next; the lines of it that the job reads */
+} winograd_ahead;
+
+/* Looks ahead from the block that ends before slice `next` and the job's panel `panel`. */
+static winograd_ahead look_ahead(const winograd_job *job, const winograd_picture *picture, const tile_matrix *matrix,
+                                 uint first, uint next, uint panel)
 {
+    const uint n_calls = WINOGRAD_POINTS * job->n_tiles;
+    const bool is_last = panel + 1 == job->n_panels;
+    winograd_ahead ahead;
+    ahead.weights = (size_t)(is_last ? tile_row_at(matrix, job->first_panel, next * TILE_TAPS)
+                                     : tile_row_at(matrix, job->first_panel + panel + 1, first * TILE_TAPS));
+    ahead.weight_lines = (job->block_slices * TILE_TAPS * TILE_ROW_LINES + n_calls - 1) / n_calls;
+
+    /* The job's squares are whole rows of squares or parts of some; their rows follow each other. */
+    tt_place start = tt_place_at(job->first_square, picture->squares_x, picture->squares_y);
+    uint n_rows = ((job->n_squares - 1) / picture->squares_x + 1) * WINOGRAD_SIDE + 2;
+    uint n_lines = (n_rows * picture->at.row * 4 * sizeof(tt_elem) + 63) / 64;
+    uint first_slice = next + panel * job->block_slices / job->n_panels;
+    size_t unit = picture->at.first + (size_t)first_slice * picture->at.slice + start.image * picture->at.image +
+                  tap_row(picture->mode, start.y * WINOGRAD_SIDE, 0, picture->height, picture->in_height) *
+                      picture->at.row;
+    ahead.inputs = (size_t)(picture->values + unit * 4);
+    ahead.slice_bytes = picture->at.slice * 4 * sizeof(tt_elem);
+    ahead.slice_lines = n_lines;
+    ahead.input_lines = (n_lines * job->block_slices + n_calls * job->n_panels - 1) / (n_calls * job->n_panels);
+    return ahead;
+}
+
+/* Multiplies transformed inputs and weights of a block. sums: [tile][point][TILE_POSITIONS][2]. */
+static void multiply_points(const winograd_job *job, const float *inputs, const float *weights, uint n_slices,
+                            __local float16 *sums, const winograd_ahead *ahead)
+{
+    size_t next_weights = ahead->weights, next_inputs = ahead->inputs;
+    uint slice_left = ahead->slice_lines;
     for (uint point = 0; point < WINOGRAD_POINTS; point++)
         for (uint tile = 0; tile < job->n_tiles; tile++) {
-            tile_multiply(inputs + point * INPUT_POINT + tile * TILE_POSITIONS * 4, MAX_STEP * 4,
-                          weights + point * WEIGHT_POINT, n_slices,
-                          sums + ((size_t)point * step + tile * TILE_POSITIONS) * 2, next);
-            next += tile == 0 ? n_slices * 128 : 0;
+            __local float16 *at = sums + (tile * WINOGRAD_POINTS + point) * TILE_SUMS;
+            __local float16 *next = tile + 1 == job->n_tiles ? sums + (point + 1) * TILE_SUMS
+                                                             : at + WINOGRAD_POINTS * TILE_SUMS;
+            for (uint i = 0; i < ahead->weight_lines; i++, next_weights += 64)
+                tile_prefetch(next_weights);
+            for (uint i = 0; i < ahead->input_lines; i++, next_inputs += 64, slice_left--) {
+                if (slice_left == 0) {
+                    next_inputs += ahead->slice_bytes - ahead->slice_lines * 64;
+                    slice_left = ahead->slice_lines;
+                }
+                tile_prefetch(next_inputs);
+            }
+            for (uint i = 0; i < TILE_SUMS; i++)
+                prefetch_sum((size_t)(next + i));
+            tile_multiply(inputs + point * INPUT_POINT + tile * TILE_POSITIONS * 4, INPUT_SLICE, weights + point * 128,
+                          WEIGHT_SLICE, n_slices, at, (size_t)inputs);
         }
 }
 
 /* Transforms the sums of one square and panel back. sums: from the square's first on; y: [side][side][2]. */
-static void transform_back(const float16 *sums, uint step, float16 *y)
+static void transform_back(const __local float16 *sums, float16 *y)
 {
     for (uint part = 0; part < 2; part++) {
         float16 columns[WINOGRAD_ALPHA][WINOGRAD_SIDE];
@@ -217,7 +276,7 @@ static void transform_back(const float16 *sums, uint step, float16 *y)
             float16 m[WINOGRAD_ALPHA];
 #pragma unroll
             for (uint i = 0; i < WINOGRAD_ALPHA; i++)
-                m[i] = sums[(size_t)(i * WINOGRAD_ALPHA + j) * step * 2 + part];
+                m[i] = sums[(i * WINOGRAD_ALPHA + j) * TILE_SUMS + part];
             winograd_output(m, columns[j]);
         }
 #pragma unroll
@@ -235,12 +294,12 @@ static void transform_back(const float16 *sums, uint step, float16 *y)
 }
 
 /* Finishes and stores one square of a panel; positions beyond the picture's edges are left out. */
-static void finish_square(const winograd_picture *picture, const tile_result *result, const float16 *sums, uint step,
+static void finish_square(const winograd_picture *picture, const tile_result *result, const __local float16 *sums,
                           uint panel, tt_place square)
 {
     float16 y[WINOGRAD_SIDE * WINOGRAD_SIDE * 2];
     uint at[WINOGRAD_SIDE * WINOGRAD_SIDE], n = 0;
-    transform_back(sums, step, y);
+    transform_back(sums, y);
     for (uint i = 0; i < WINOGRAD_SIDE; i++)
         for (uint j = 0; j < WINOGRAD_SIDE; j++) {
             tt_place place = {square.x * WINOGRAD_SIDE + j, square.y * WINOGRAD_SIDE + i, square.image};
@@ -255,14 +314,15 @@ static void finish_square(const winograd_picture *picture, const tile_result *re
 }
 
 static void finish_job(const winograd_job *job, const winograd_picture *picture, const tile_result *result,
-                       const float16 *sums, uint step)
+                       const __local float16 *sums)
 {
     tt_place start = tt_place_at(job->first_square, picture->squares_x, picture->squares_y);
     for (uint panel = 0; panel < job->n_panels; panel++) {
         tt_place square = start;
-        const float16 *panel_sums = sums + (size_t)panel * WINOGRAD_POINTS * step * 2;
         for (uint i = 0; i < job->n_squares; i++) {
-            finish_square(picture, result, panel_sums + i * 2, step, job->first_panel + panel, square);
+            uint tile = panel * job->n_tiles + i / TILE_POSITIONS;
+            finish_square(picture, result, sums + tile * WINOGRAD_POINTS * TILE_SUMS + i % TILE_POSITIONS * 2,
+                          job->first_panel + panel, square);
             square = tt_place_after(square, picture->squares_x, picture->squares_y);
         }
     }
@@ -277,7 +337,7 @@ static void clear_floats(float *values, size_t n)
 __kernel void winograd(const __global tt_elem *in, uint4 in_at, const __global tt_weight *weights, uint4 sections,
                        uint4 coded, const __global float *bias, const __global tt_elem *image_bias,
                        uint4 image_bias_at, const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out,
-                       uint4 out_at, uint4 shape, uint4 input, uint4 options, uint4 plan)
+                       uint4 out_at, uint4 shape, uint4 input, uint4 options, uint4 plan, __local float16 *sums)
 {
     const winograd_picture picture = make_picture(in, in_at, shape, input, options.w);
     uint n_images = shape.z / (shape.x * shape.y);
@@ -299,30 +359,28 @@ __kernel void winograd(const __global tt_elem *in, uint4 in_at, const __global t
     result.height = shape.y;
     result.n_slices = shape.w;
 
-    /* Points of one square are `step` squares apart. */
-    const uint step = job.n_tiles * TILE_POSITIONS + 1;
     float strip[WINOGRAD_ALPHA * WINOGRAD_SIDE * STRIP_COLUMN];
-    float inputs[WINOGRAD_POINTS * INPUT_POINT], transformed[WINOGRAD_POINTS * WEIGHT_POINT];
-    float decoded[TT_WEIGHT_QUANT ? WINOGRAD_MAX_SLICES * 9 * 128 : 1];
-    float16 sums[WINOGRAD_POINTS * (WINOGRAD_MAX_SUMS + WINOGRAD_MAX_PANELS) * 2];
+    float inputs[WINOGRAD_MAX_SLICES * INPUT_SLICE], transformed[WINOGRAD_MAX_SLICES * WEIGHT_SLICE];
+    float decoded[TT_WEIGHT_QUANT ? WINOGRAD_MAX_SLICES * TILE_TAPS * 128 : 1];
     clear_floats(strip, WINOGRAD_ALPHA * WINOGRAD_SIDE * STRIP_COLUMN);
-    clear_floats(inputs, WINOGRAD_POINTS * INPUT_POINT);
-    clear_floats((float *)sums, (size_t)job.n_panels * WINOGRAD_POINTS * step * 32);
+    clear_floats(inputs, job.block_slices * INPUT_SLICE);
+    const uint panel_sums = job.n_tiles * WINOGRAD_POINTS * TILE_SUMS;
+    for (uint i = 0; i < job.n_panels * panel_sums; i++)
+        sums[i] = (float16)(0.0f);
 
     const tile_matrix matrix = tile_make_matrix(weights, job.n_slices, sections, coded);
     for (uint s = 0; s < job.n_slices; s += job.block_slices) {
         uint n = min(job.block_slices, job.n_slices - s);
         transform_inputs(&job, &picture, s, n, strip, inputs);
         for (uint panel = 0; panel < job.n_panels; panel++) {
-            uint at = job.first_panel + panel;
-            transform_weights(tile_fetch_rows(&matrix, at, s * 9, n * 9, decoded), n, transformed);
-            size_t next = (size_t)(panel + 1 < job.n_panels ? tile_row_at(&matrix, at + 1, s * 9)
-                                                            : tile_row_at(&matrix, job.first_panel, (s + n) * 9));
-            multiply_points(&job, inputs, transformed, n, sums + (size_t)panel * WINOGRAD_POINTS * step * 2, step,
-                            next);
+            winograd_ahead ahead = look_ahead(&job, &picture, &matrix, s, s + n, panel);
+            transform_weights(
+                tile_fetch_rows(&matrix, job.first_panel + panel, s * TILE_TAPS, n * TILE_TAPS, decoded), n,
+                transformed);
+            multiply_points(&job, inputs, transformed, n, sums + panel * panel_sums, &ahead);
         }
     }
-    finish_job(&job, &picture, &result, sums, step);
+    finish_job(&job, &picture, &result, sums);
 }
 
 #endif

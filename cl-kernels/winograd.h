@@ -8,8 +8,8 @@
 #include "cl-kernels/conv3x3.h"
 #include "cl-kernels/tile.h"
 
-/* True when this family has a kernel for the mode. */
-bool tt_winograd_can(const tt_kernels *kernels, tt_conv_mode mode);
+/* True when the device and its family can run squares of a side of 2 or 4 in a mode. */
+bool tt_winograd_can(const tt_kernels *kernels, tt_conv_mode mode, uint32_t side);
 
 /* Side of the squares that the table takes for a shape: 2 or 4, or 0 where the direct form is faster. */
 uint32_t tt_winograd_side(const tt_kernels *kernels, const tt_matrix *matrix, tt_conv_mode mode, const tt_plane *out);

@@ -233,13 +233,14 @@ static void test_quantized_plain_f16(void **state)
 static void check_winograd(size_t form, tt_conv_method method)
 {
     const tt_kernels *kernels = &tt_test_forms()[form];
+    uint32_t side = method == TT_CONV_WINOGRAD2 ? 2 : 4;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        if (tt_winograd_can(kernels, cases[i].mode) && (!cases[i].is_large || !tt_test_small()))
+        if (tt_winograd_can(kernels, cases[i].mode, side) && (!cases[i].is_large || !tt_test_small()))
             check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false, method);
     for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
         const conv_case *c = &quantized_cases[i];
         tt_dtype dtype = tt_test_quant_types[i % TT_TEST_N_QUANT_TYPES];
-        if (tt_winograd_can(kernels, c->mode) && c->n_in * 9 % tt_dtype_block(dtype) == 0 &&
+        if (tt_winograd_can(kernels, c->mode, side) && c->n_in * 9 % tt_dtype_block(dtype) == 0 &&
             (!c->is_large || !tt_test_small()))
             check_case(kernels, c, dtype, false, method);
     }

@@ -5,7 +5,9 @@
  *
  * is run from the repository root. TYPE is how weights are stored instead of as the form says: F32, F16, Q8_0 ... Q6_K
  * or I8 (w8c); shapes whose rows are no whole blocks are then left out, and the speed of packing is told in bytes of
- * the file. -m: how 3x3 convolutions are summed, 0 the fastest, 1 direct, 2 and 3 Winograd's squares of 2 and 4. -w: never or always widen them into scratch first; otherwise the kernels decide.
+ * the file. -w: never or always widen them into scratch first; otherwise the kernels decide. METHOD is how 3x3
+ * convolutions make their sums: 0 the fastest, 1 directly, 2 and 3 by Winograd's squares of 2 and 4; rates always count
+ * the direct form's operations.
  *
  * Every run of a shape is preceded by a run of the peak probe, and both take the best, so that a busy machine slows
  * both alike. "cpu" compares the CPU time that the process used, which other programs on the machine hardly change;
@@ -257,8 +259,8 @@ typedef struct request {
     tt_conv_method method;
 } request;
 
-static tt_status measure(const tt_probe *probe, const shape *s, const form *f, const request *asked,
-                         tt_family family, tt_error *err)
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, const request *asked, tt_family family,
+                         tt_error *err)
 {
     tt_kernels kernels = {.device = probe->device, .storage = f->storage, .family = family};
     job j;

@@ -42,7 +42,8 @@ static tt_status check(const tt_kernels *kernels, const tt_conv3x3_args *args, t
     if (bias != NULL &&
         (bias->channels != out->channels || bias->batch != out->batch || bias->height != 1 || bias->width != 1))
         return tt_kernels_fail_shape(err, "conv3x3", "per-image bias differs from the output", bias);
-    if (args->method >= TT_CONV_WINOGRAD2 && !tt_winograd_can(kernels, args->mode, args->method == TT_CONV_WINOGRAD2 ? 2 : 4))
+    if (args->method >= TT_CONV_WINOGRAD2 &&
+        !tt_winograd_can(kernels, args->mode, args->method == TT_CONV_WINOGRAD2 ? 2 : 4))
         return tt_kernels_fail_shape(err, "conv3x3", "Winograd's method has no kernel for the mode; output", out);
     if (args->residual != NULL && !same_geometry(args->residual, out))
         return tt_kernels_fail_shape(err, "conv3x3", "residual differs from the output", args->residual);

@@ -11,9 +11,10 @@ typedef enum tt_conv_mode {
     TT_CONV_UP /* nearest upsampling by two folded in, then stride 1, padding 1: out = 2 * in or 2 * in - 1 per side */
 } tt_conv_mode;
 
-/* How the sums are made. Winograd's methods are for TT_CONV_SAME and TT_CONV_UP on the CPU family; others are refused. */
+/* How the sums are made. Winograd's methods (winograd.h) are for TT_CONV_SAME and TT_CONV_UP on the CPU family and are
+ * refused elsewhere. */
 typedef enum tt_conv_method {
-    TT_CONV_FASTEST = 0, /* what the launcher's table or the tuning says */
+    TT_CONV_FASTEST = 0, /* by an estimate for the shape */
     TT_CONV_DIRECT,
     TT_CONV_WINOGRAD2,
     TT_CONV_WINOGRAD4

@@ -30,6 +30,12 @@ static const method *method_of(uint32_t side)
     return side == 2 ? &methods[0] : &methods[1];
 }
 
+/* Squares of all images. */
+static size_t count_squares(const tt_plane *out, uint32_t side)
+{
+    return tt_ceil_div(out->width, side) * tt_ceil_div(out->height, side) * out->batch;
+}
+
 /* Bytes of the sums of some squares and panels. */
 static size_t sum_bytes(const method *m, size_t squares, size_t panels)
 {
@@ -39,7 +45,8 @@ static size_t sum_bytes(const method *m, size_t squares, size_t panels)
 bool tt_winograd_can(const tt_kernels *kernels, tt_conv_mode mode, uint32_t side)
 {
     return kernels->family == TT_FAMILY_CPU_TILE && (mode == TT_CONV_SAME || mode == TT_CONV_UP) &&
-           tt_device_caps(kernels->device)->local_bytes >= sum_bytes(method_of(side), wide_positions[N_POSITIONS - 1], 1);
+           tt_device_caps(kernels->device)->local_bytes >=
+               sum_bytes(method_of(side), wide_positions[N_POSITIONS - 1], 1);
 }
 
 /* A way to cut the work, and its estimated time for each slice of inputs. */
@@ -55,8 +62,8 @@ typedef struct work {
     uint32_t n_units;
 } work;
 
-/* Work items come in rounds of one for each compute unit, and few rounds mean waiting at the end. Tiles of few positions
- * wait for their own sums. */
+/* Work items come in rounds of one for each compute unit, and few rounds mean waiting at the end. Tiles of few
+ * positions wait for their own sums. */
 static double estimate(const work *w, const cut *c)
 {
     size_t squares = (size_t)c->positions * c->tiles, n_groups = tt_ceil_div(w->n_squares, squares);
@@ -85,9 +92,8 @@ static cut choose_cut(const tt_kernels *kernels, const tt_matrix *matrix, const 
                       bool is_wide)
 {
     const tt_caps *caps = tt_device_caps(kernels->device);
-    size_t squares = tt_ceil_div(out->width, side) * tt_ceil_div(out->height, side) * out->batch;
     work w = {.method = method_of(side),
-              .n_squares = squares,
+              .n_squares = count_squares(out, side),
               .n_panels = tt_matrix_panels(matrix),
               .max_sum_bytes = caps->local_bytes < MAX_SUM_BYTES ? (size_t)caps->local_bytes : MAX_SUM_BYTES,
               .n_units = caps->n_compute_units};
@@ -101,8 +107,8 @@ uint32_t tt_winograd_side(const tt_kernels *kernels, const tt_matrix *matrix, tt
 {
     bool is_wide = false;
     tt_error ignored;
-    if (kernels->family != TT_FAMILY_CPU_TILE || tt_matrix_slices(matrix) < MIN_SLICES ||
-        tt_launch_wide_registers(kernels, &is_wide, &ignored) != TT_OK)
+    if (matrix->arithmetic != TT_ARITHMETIC_FLOAT || tt_matrix_slices(matrix) < MIN_SLICES ||
+        !tt_winograd_can(kernels, mode, 2) || tt_launch_wide_registers(kernels, &is_wide, &ignored) != TT_OK)
         return 0;
     double n_units = tt_device_caps(kernels->device)->n_compute_units;
     double best = 9.0 * (double)tt_plane_positions(out) * tt_matrix_panels(matrix) / n_units;
@@ -127,12 +133,11 @@ tt_status tt_winograd_make_plan(const tt_kernels *kernels, const tt_matrix *matr
     if (status != TT_OK)
         return status;
     cut best = choose_cut(kernels, matrix, out, side, is_wide);
-    size_t squares = tt_ceil_div(out->width, side) * tt_ceil_div(out->height, side) * out->batch;
     size_t slices = tt_matrix_slices(matrix), own_squares = (size_t)best.positions * best.tiles;
     *plan = (tt_tile_plan){.tiles = best.tiles * best.positions, .panels = best.panels, .local = {1, 1}};
     plan->block_slices = (uint32_t)tt_ceil_div(slices, tt_ceil_div(slices, MAX_SLICES));
     plan->local_bytes = sum_bytes(method_of(side), own_squares, best.panels);
-    plan->global[0] = tt_ceil_div(squares, own_squares);
+    plan->global[0] = tt_ceil_div(count_squares(out, side), own_squares);
     plan->global[1] = tt_ceil_div(tt_matrix_panels(matrix), best.panels);
     (void)snprintf(plan->options, sizeof(plan->options),
                    "-DTT_WEIGHT_HALF=%d -DTT_WEIGHT_QUANT=%d -DTILE_POSITIONS=%u -DTILE_WIDE=%d -DWINOGRAD_SIDE=%u "

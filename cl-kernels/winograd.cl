@@ -27,6 +27,7 @@
 #include "quant.clh"
 #include "quant-tile.clh"
 #endif
+#include "tile-activate.clh"
 #include "tile.clh"
 
 /* Squares of a work item: a multiple of TILE_POSITIONS and room for the last four to be stored at once. */

@@ -1,12 +1,13 @@
 /* bench-kernels.c - speed of linear and conv3x3 at the shapes of Stable Diffusion 1.5, beside the device's peak.
  *
  *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [-f tile|plain] [-t TYPE [-w 0|1]]
- *                   [-a float|half|int8] [FILTER]
+ *                   [-a float|half|int8] [-m METHOD] [FILTER]
  *
  * is run from the repository root. TYPE is how weights are stored instead of as the form says: F32, F16, Q8_0 ... Q6_K
  * or I8 (w8c); shapes whose rows are no whole blocks are then left out, and the speed of packing is told in bytes of
  * the file. -a: how is multiplied. FILTER: part of a shape's name, or "linear" or "conv". -w: never or always widen
- * them into scratch first; otherwise the kernels decide.
+ * them into scratch first; otherwise the kernels decide. METHOD is how float 3x3 convolutions make their sums: 0 the
+ * fastest, 1 directly, 2 and 3 by Winograd's squares of 2 and 4; rates always count the direct form's operations.
  *
  * Every run of a shape is preceded by a run of the peak probe, and both take the best, so that a busy machine slows
  * both alike. "cpu" compares the CPU time that the process used, which other programs on the machine hardly change;
@@ -154,7 +155,7 @@ static tt_status make_scratch(const tt_kernels *kernels, const shape *s, widenin
     return n_bytes == 0 ? TT_OK : tt_buffer_create(kernels->device, n_bytes, "benchmark scratch", &j->scratch, err);
 }
 
-static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_error *err)
+static tt_status record(const tt_kernels *kernels, const shape *s, tt_conv_method method, job *j, tt_error *err)
 {
     const tt_plane *residual = s->has_residual ? &j->residual : NULL;
     tt_linear_args linear = {
@@ -162,6 +163,7 @@ static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_er
     tt_conv3x3_args conv = {.in = j->in,
                             .matrix = &j->matrix,
                             .mode = s->mode,
+                            .method = method,
                             .residual = residual,
                             .out = j->out,
                             .scratch = j->scratch.mem};
@@ -169,8 +171,8 @@ static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_er
                           : tt_conv3x3_record(kernels, &conv, j->recorder, err);
 }
 
-static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, widening widen, job *j,
-                        tt_error *err)
+static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, widening widen,
+                        tt_conv_method method, job *j, tt_error *err)
 {
     *j = (job){
         .in = {.channels = s->n_in, .batch = 1, .height = s->height, .width = s->width, .border = s->n_taps == 9}};
@@ -196,7 +198,7 @@ static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtyp
         status = make_scratch(kernels, s, widen, j, err);
     if (status == TT_OK)
         status = tt_recorder_create(kernels->device, &j->recorder, err);
-    return status == TT_OK ? record(kernels, s, j, err) : status;
+    return status == TT_OK ? record(kernels, s, method, j, err) : status;
 }
 
 static void tear_down(const tt_kernels *kernels, job *j)
@@ -258,21 +260,32 @@ static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, t
     return status;
 }
 
-static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family,
-                         tt_arithmetic arithmetic, widening widen, int n_runs, tt_error *err)
+/* What the command line asks for. */
+typedef struct request {
+    int n_runs;
+    const char *device, *storage, *filter;
+    bool has_type, has_family;
+    tt_dtype type;
+    tt_family family;
+    widening widen;
+    tt_conv_method method;
+    tt_arithmetic arithmetic;
+} request;
+
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, const request *asked, tt_family family,
+                         tt_error *err)
 {
     tt_kernels kernels = {
-        .device = probe->kernels.device, .storage = f->storage, .family = family, .arithmetic = arithmetic};
+        .device = probe->kernels.device, .storage = f->storage, .family = family, .arithmetic = asked->arithmetic};
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
     tt_status status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
-    if (status != TT_OK)
-        return status;
-    status = set_up(&kernels, s, f->weights, widen, &j, err);
+    if (status == TT_OK)
+        status = set_up(&kernels, s, f->weights, asked->widen, asked->method, &j, err);
     if (status == TT_OK)
         status = run_job(probe, &j, &took, err);
-    for (int i = 0; i < n_runs && status == TT_OK; i++) {
+    for (int i = 0; i < asked->n_runs && status == TT_OK; i++) {
         status = tt_bench_replay(probe->kernels.device, peak_of(probe, &j)->recorder, &took, err);
         peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
         peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
@@ -282,7 +295,7 @@ static tt_status measure(const tt_probe *probe, const shape *s, const form *f, t
         best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
     }
     if (status == TT_OK)
-        report(s, f, &j, n_runs, wall, best_cpu, peak, peak_of(probe, &j)->work,
+        report(s, f, &j, asked->n_runs, wall, best_cpu, peak, peak_of(probe, &j)->work,
                tt_device_caps(probe->kernels.device)->n_compute_units);
     tear_down(&kernels, &j);
     return status;
@@ -300,33 +313,11 @@ static bool parse_type(const char *name, tt_dtype *dtype)
     return false;
 }
 
-/* What the command line asks for. */
-typedef struct request {
-    int n_runs;
-    const char *device, *storage, *filter;
-    bool has_type, has_family;
-    tt_dtype type;
-    tt_family family;
-    tt_arithmetic arithmetic;
-    widening widen;
-} request;
-
-static bool parse_arithmetic(const char *name, tt_arithmetic *arithmetic)
-{
-    static const char *const names[] = {"float", "half", "int8"};
-    for (int i = 0; i < 3; i++) {
-        *arithmetic = (tt_arithmetic)i;
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool parse(int argc, char **argv, request *asked)
 {
     int option;
     *asked = (request){.n_runs = 9, .filter = "", .widen = WIDEN_AS_KERNELS_DO};
-    while ((option = getopt(argc, argv, "n:d:s:f:t:w:a:")) != -1) {
+    while ((option = getopt(argc, argv, "n:d:s:f:t:w:a:m:")) != -1) {
         if (option == 'n')
             asked->n_runs = atoi(optarg);
         else if (option == 'd')
@@ -337,6 +328,8 @@ static bool parse(int argc, char **argv, request *asked)
             asked->has_family = true;
         else if (option == 't')
             asked->has_type = true;
+        else if (option == 'm')
+            asked->method = (tt_conv_method)atoi(optarg);
         else if (option == 'w')
             asked->widen = atoi(optarg) != 0 ? WIDEN_ALWAYS : WIDEN_NEVER;
         else if (option != 'a' || !parse_arithmetic(optarg, &asked->arithmetic))
@@ -364,7 +357,7 @@ static tt_status measure_asked(const tt_probe *probe, const request *asked, cons
     if (!is_wanted || !has_whole_blocks)
         return TT_OK;
     tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->kernels.device)->family;
-    return measure(probe, s, &f, family, asked->arithmetic, asked->widen, asked->n_runs, err);
+    return measure(probe, s, &f, asked, family, err);
 }
 
 int main(int argc, char **argv)

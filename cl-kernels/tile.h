@@ -11,6 +11,7 @@ typedef struct tt_tile_plan {
     char options[160]; /* build options of the program */
     uint32_t tiles, panels, block_slices;
     size_t global[2], local[2];
+    size_t local_bytes; /* of local memory, the last argument of kernels that want it */
 } tt_tile_plan;
 
 /* Where the weights of a launch are, and as what. */

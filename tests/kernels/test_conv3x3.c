@@ -3,6 +3,7 @@
 #include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/conv3x3.h"
 #include "cl-kernels/reference/dot.h"
+#include "cl-kernels/winograd.h"
 #include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
@@ -153,15 +154,18 @@ static float *compute(const tt_kernels *kernels, const tt_conv3x3_args *args, co
 }
 
 /* with_scratch: weights are widened into scratch first, as they are for many positions. */
-static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool with_scratch)
+static void check_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool with_scratch,
+                       tt_conv_method method)
 {
+    static const char *const methods[] = {"", ", direct", ", Winograd 2", ", Winograd 4"};
     char label[160];
     conv_run run = set_up(kernels, c, dtype, c->n_in % 2 == 1);
-    (void)snprintf(label, sizeof(label), "%s, %s weights%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
-                   with_scratch ? " widened" : "", tt_test_form_name(kernels));
+    (void)snprintf(label, sizeof(label), "%s, %s weights%s%s, %s", c->label, tt_dtype_name(run.weights.matrix.dtype),
+                   with_scratch ? " widened" : "", methods[method], tt_test_form_name(kernels));
     tt_test_scratch scratch =
         tt_test_scratch_create(with_scratch ? tt_dequantize_bytes(kernels, &run.weights.matrix) : 0);
     tt_conv3x3_args args = make_args(c, &run);
+    args.method = method;
     args.scratch = scratch.buffer.mem;
     args.scratch_offset = scratch.offset;
     float *got = compute(kernels, &args, &run);
@@ -176,7 +180,7 @@ static void check_form(size_t form)
     const tt_kernels *kernels = &tt_test_forms()[form];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (!cases[i].is_large || !tt_test_small())
-            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false);
+            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false, TT_CONV_DIRECT);
 }
 
 static void test_tile_f32(void **state)
@@ -212,7 +216,7 @@ static void check_quantized(size_t form, bool with_scratch)
             const conv_case *c = &quantized_cases[i];
             tt_dtype dtype = tt_sample_quant_types[t];
             if (c->n_in * 9 % tt_dtype_block(dtype) == 0 && (!c->is_large || !tt_test_small()))
-                check_case(kernels, c, dtype, with_scratch);
+                check_case(kernels, c, dtype, with_scratch, TT_CONV_DIRECT);
         }
 }
 
@@ -416,6 +420,10 @@ int main(void)
         cmocka_unit_test(test_plain_f32),
         cmocka_unit_test(test_plain_f16),
         cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_winograd2_f32),
+        cmocka_unit_test(test_winograd2_f16),
+        cmocka_unit_test(test_winograd4_f32),
+        cmocka_unit_test(test_winograd4_f16),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_quantized_tile_f32),
         cmocka_unit_test(test_quantized_tile_f16),

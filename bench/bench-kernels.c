@@ -313,6 +313,17 @@ static bool parse_type(const char *name, tt_dtype *dtype)
     return false;
 }
 
+static bool parse_arithmetic(const char *name, tt_arithmetic *arithmetic)
+{
+    static const char *const names[] = {"float", "half", "int8"};
+    for (int i = 0; i < 3; i++) {
+        *arithmetic = (tt_arithmetic)i;
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool parse(int argc, char **argv, request *asked)
 {
     int option;

@@ -252,13 +252,13 @@ static void multiply_points(const winograd_job *job, const float *inputs, const 
             __local float16 *next = tile + 1 == job->n_tiles ? sums + (point + 1) * TILE_SUMS
                                                              : at + WINOGRAD_POINTS * TILE_SUMS;
             for (uint i = 0; i < ahead->weight_lines; i++, next_weights += 64)
-                tile_prefetch(next_weights);
+                tt_prefetch(next_weights);
             for (uint i = 0; i < ahead->input_lines; i++, next_inputs += 64, slice_left--) {
                 if (slice_left == 0) {
                     next_inputs += ahead->slice_bytes - ahead->slice_lines * 64;
                     slice_left = ahead->slice_lines;
                 }
-                tile_prefetch(next_inputs);
+                tt_prefetch(next_inputs);
             }
             for (uint i = 0; i < TILE_SUMS; i++)
                 prefetch_sum((size_t)(next + i));

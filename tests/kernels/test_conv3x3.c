@@ -376,6 +376,47 @@ static void test_dot(void **state)
                 check_dot_case(&forms[form], &dot_cases[i], i % 4 == 3 ? TT_F16 : TT_F32);
 }
 
+/* Winograd's methods in the modes that they have, from floats, halves and quantized weights. */
+static void check_winograd(size_t form, tt_conv_method method)
+{
+    const tt_kernels *kernels = &tt_test_forms()[form];
+    uint32_t side = method == TT_CONV_WINOGRAD2 ? 2 : 4;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (tt_winograd_can(kernels, cases[i].mode, side) && (!cases[i].is_large || !tt_test_small()))
+            check_case(kernels, &cases[i], i % 4 == 3 ? TT_F16 : TT_F32, false, method);
+    for (size_t i = 0; i < sizeof(quantized_cases) / sizeof(quantized_cases[0]); i++) {
+        const conv_case *c = &quantized_cases[i];
+        tt_dtype dtype = tt_sample_quant_types[i % TT_N_SAMPLE_QUANT_TYPES];
+        if (tt_winograd_can(kernels, c->mode, side) && c->n_in * 9 % tt_dtype_block(dtype) == 0 &&
+            (!c->is_large || !tt_test_small()))
+            check_case(kernels, c, dtype, false, method);
+    }
+}
+
+static void test_winograd2_f32(void **state)
+{
+    (void)state;
+    check_winograd(0, TT_CONV_WINOGRAD2);
+}
+
+static void test_winograd2_f16(void **state)
+{
+    (void)state;
+    check_winograd(1, TT_CONV_WINOGRAD2);
+}
+
+static void test_winograd4_f32(void **state)
+{
+    (void)state;
+    check_winograd(0, TT_CONV_WINOGRAD4);
+}
+
+static void test_winograd4_f16(void **state)
+{
+    (void)state;
+    check_winograd(1, TT_CONV_WINOGRAD4);
+}
+
 /* Shapes that do not fit are refused with a sentence, before anything is recorded. */
 static void test_refuses(void **state)
 {

@@ -320,7 +320,10 @@ static size_t dot_index(const tt_matrix *matrix, uint32_t lane, uint32_t channel
     }
     uint32_t size = tt_dot_block_channels(matrix->arithmetic);
     uint32_t block = within / size + (is_first ? 0 : (matrix->split + size - 1) / size);
-    return (((size_t)block * matrix->n_taps + tap) * 32 + lane) * 64 + within % size * (64 / size);
+    size_t start = ((size_t)block * matrix->n_taps + tap) * 2048, byte = within % size * (64 / size);
+    if (matrix->n_taps == 1)
+        return start + (size_t)lane * 64 + byte;
+    return start + lane / 16 * 1024 + byte / 4 * 64 + lane % 16 * 4 + byte % 4;
 }
 
 /* A packed number as it counts: a code times its output's scale, or a bfloat16. */

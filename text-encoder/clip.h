@@ -75,8 +75,8 @@ void tt_clip_set_weight_limit(tt_clip *clip, uint64_t resident_bytes, uint32_t n
 void tt_clip_release_device(tt_clip *clip);
 uint64_t tt_clip_weight_bytes(const tt_clip *clip);
 
-/* The launches of a pass and its activations, for profiles: of the last encode; NULL, 0 before it, and NULL when weights
- * pass through. */
+/* The launches of a pass and its activations, for profiles: of the last encode; NULL, 0 before it, and NULL when
+ * weights pass through. */
 tt_recorder *tt_clip_recorder(tt_clip *clip);
 size_t tt_clip_arena_bytes(const tt_clip *clip);
 

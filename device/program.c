@@ -9,8 +9,9 @@
 #include <string.h>
 
 /* No -cl-fast-relaxed-math: infinities and NaN must stay what they are. -cl-mad-enable lets a * b + c become one
- * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. */
-static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable";
+ * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. -w: some drivers print their
+ * compilers' count of warnings on stderr. */
+static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable -w";
 
 struct tt_program {
     struct tt_program *next;

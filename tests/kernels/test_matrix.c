@@ -384,6 +384,7 @@ static void test_dot_packing(void **state)
     for (int form = 0; form < 3; form++)
         for (size_t i = 0; i < sizeof(dot_specs) / sizeof(dot_specs[0]); i++) {
             tt_kernels kernels = tt_test_forms()[form == 2 ? 2 : 0];
+            kernels.family = form == 2 ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE; /* packing is the host's work */
             kernels.arithmetic = form == 0 ? TT_ARITHMETIC_HALF : TT_ARITHMETIC_INT8;
             kernels.dot = (tt_dot){.half = TT_DOT_PLAIN, .int8 = TT_DOT_PLAIN};
             tt_test_matrix_spec spec = dot_specs[i];

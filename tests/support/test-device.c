@@ -50,11 +50,17 @@ bool tt_test_small(void)
     return small != NULL && strcmp(small, "1") == 0;
 }
 
+/* TT_TEST_FAMILY=plain: the phones' family of kernels alone. */
+static bool is_plain_only(void)
+{
+    const char *only = getenv("TT_TEST_FAMILY");
+    return only != NULL && strcmp(only, "plain") == 0;
+}
+
 const tt_kernels *tt_test_forms(void)
 {
     static tt_kernels forms[TT_TEST_N_FORMS];
-    const char *only = getenv("TT_TEST_FAMILY");
-    bool plain_only = only != NULL && strcmp(only, "plain") == 0;
+    bool plain_only = is_plain_only();
     for (int i = 0; i < TT_TEST_N_FORMS; i++)
         forms[i] = (tt_kernels){.device = tt_test_device(),
                                 .storage = (i & 1) ? TT_STORAGE_F16 : TT_STORAGE_F32,
@@ -79,6 +85,9 @@ const tt_kernels *tt_test_dot_forms(size_t *n_forms)
 {
     static tt_kernels forms[TT_TEST_MAX_DOT_FORMS];
     tt_dot best;
+    *n_forms = 0;
+    if (is_plain_only())
+        return forms;
     tt_test_ok(tt_dot_probe(tt_test_device(), &best, &the_error));
     *n_forms = add_dot_forms(forms, 0, TT_ARITHMETIC_HALF, best.half);
     *n_forms = add_dot_forms(forms, *n_forms, TT_ARITHMETIC_INT8, best.int8);

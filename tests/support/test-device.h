@@ -36,7 +36,7 @@ enum { TT_TEST_N_FORMS = 4 };
 const tt_kernels *tt_test_forms(void);
 
 /* The dot product forms of CPUs: HALF and INT8, with plain vectors and with each unit that the device has, in both
- * storage forms. */
+ * storage forms. None where TT_TEST_FAMILY asks for the phones' family. */
 enum { TT_TEST_MAX_DOT_FORMS = 12 };
 const tt_kernels *tt_test_dot_forms(size_t *n_forms);
 

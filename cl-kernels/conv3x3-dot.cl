@@ -13,6 +13,7 @@
 #include "common.clh"
 #include "wide.clh"
 #include "place.clh"
+#include "matrix-result.clh"
 #include "conv3x3-taps.clh"
 #include "tile-activate.clh"
 #include "dot.clh"
@@ -33,7 +34,7 @@ typedef struct conv_vectors {
 } conv_vectors;
 
 /* Adds the vector that starts at a position of one of the patch's images. */
-static void add_vector(const patch *p, const dot_result *result, uint image, uint x, uint y, conv_vectors *vectors)
+static void add_vector(const patch *p, const matrix_result *result, uint image, uint x, uint y, conv_vectors *vectors)
 {
     uint v = vectors->n++;
     vectors->at[v] = (image * patch_image(p) + y * p->pitch + x) * DOT_BLOCK_BYTES;
@@ -52,7 +53,7 @@ static void add_vector(const patch *p, const dot_result *result, uint image, uin
 
 /* Rows whose width is a multiple of 16 are cut into vectors. Others are not: then vectors run over the positions of the
  * patch in one piece, and what lies between two rows is not stored. */
-static void find_vectors(const patch *p, const dot_result *result, conv_vectors *vectors)
+static void find_vectors(const patch *p, const matrix_result *result, conv_vectors *vectors)
 {
     bool is_cut = p->width % DOT_LANES == 0;
     uint n_columns = is_cut ? p->width : (p->height - 1) * p->pitch + p->width, n_rows = is_cut ? p->height : 1;
@@ -82,7 +83,7 @@ static void store_apart(float16 v, __global tt_elem *slice, const uint *at)
 }
 
 /* Ends and stores four positions of a slice. */
-static void store_four(const dot_result *r, float16 v, uint slice, const uint *out_at, const uint *residual_at)
+static void store_four(const matrix_result *r, float16 v, uint slice, const uint *out_at, const uint *residual_at)
 {
     __global tt_elem *out = r->out + (size_t)slice * r->out_at.slice * 4;
     const __global tt_elem *residual = r->residual + (size_t)slice * r->residual_at.slice * 4;
@@ -112,7 +113,7 @@ static float16 scale_sums(const dot_sum *sums, uint half_panel, const __global f
 }
 
 /* What is added to 16 outputs of an image. */
-static float16 find_bias(const dot_result *r, uint panel, uint half_panel, uint image)
+static float16 find_bias(const matrix_result *r, uint panel, uint half_panel, uint image)
 {
     float16 bias = vload16(panel * 2 + half_panel, r->bias);
     if (!r->has_image_bias)
@@ -129,7 +130,7 @@ static float16 find_bias(const dot_result *r, uint panel, uint half_panel, uint 
 }
 
 /* Finishes and stores one vector of a panel. sums: [2][16 positions][16 outputs] */
-static void finish_vector(const dot_result *r, const dot_sum *sums, const __global float *numbers, float scale,
+static void finish_vector(const matrix_result *r, const dot_sum *sums, const __global float *numbers, float scale,
                           uint panel, const conv_vectors *vectors, uint v)
 {
     for (uint h = 0; h < 2; h++) {
@@ -151,7 +152,7 @@ static void finish_vector(const dot_result *r, const dot_sum *sums, const __glob
 }
 
 /* Fetches what finish_vector will read or write of some vectors. */
-static void fetch_results(const dot_result *r, uint panel, const conv_vectors *vectors, uint first, uint n)
+static void fetch_results(const matrix_result *r, uint panel, const conv_vectors *vectors, uint first, uint n)
 {
     for (uint s = panel * 8; s < min(panel * 8 + 8, r->n_slices); s++)
         for (uint v = first; v < first + n; v++)
@@ -170,21 +171,8 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
                           const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
                           uint4 shape, uint4 input, uint4 options, uint4 cut, uint2 packed)
 {
-    dot_result result;
-    result.bias = bias;
-    result.has_image_bias = options.x != 0;
-    result.image_bias = image_bias;
-    result.image_bias_at = tt_make_geometry(image_bias_at);
-    result.has_residual = options.y != 0;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.z;
-    result.is_geglu = false;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.width = shape.x;
-    result.height = shape.y;
-    result.n_slices = shape.w;
+    const matrix_result result =
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, 0);
 
     conv_shape conv = make_conv_shape(shape, input, options.w);
     patch p;

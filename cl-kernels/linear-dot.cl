@@ -14,6 +14,7 @@
 #include "common.clh"
 
 #include "place.clh"
+#include "matrix-result.clh"
 #include "wide.clh"
 
 #include "dot.clh"
@@ -145,19 +146,8 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
     linear_locate(&sources[0], tt_make_geometry(in_at), first_place, n_positions, shape.x, shape.y);
     linear_locate(&sources[1], tt_make_geometry(in2_at), first_place, n_positions, shape.x, shape.y);
 
-    dot_result result;
-    result.bias = bias;
-    result.has_image_bias = false;
-    result.has_residual = options.x != 0;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.y;
-    result.is_geglu = options.z != 0;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.width = shape.x;
-    result.height = shape.y;
-    result.n_slices = shape.w;
+    const matrix_result result =
+        linear_result(bias, residual, residual_at, out, out_at, shape, options, 0);
 
     uchar x[LINEAR_BYTES] __attribute__((aligned(64)));
     dot_sum sums[LINEAR_STEP * DOT_VECTOR_SUMS] __attribute__((aligned(64)));

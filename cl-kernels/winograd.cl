@@ -12,6 +12,7 @@
  * as large as its halves, and would have to come from memory. Here every layer can choose, whatever its type. */
 #include "common.clh"
 #include "place.clh"
+#include "matrix-result.clh"
 #include "wide.clh"
 #include "conv3x3-taps.clh"
 #include "winograd.clh"
@@ -295,7 +296,7 @@ static void transform_back(const __local float16 *sums, float16 *y)
 }
 
 /* Finishes and stores one square of a panel; positions beyond the picture's edges are left out. */
-static void finish_square(const winograd_picture *picture, const tile_result *result, const __local float16 *sums,
+static void finish_square(const winograd_picture *picture, const matrix_result *result, const __local float16 *sums,
                           uint panel, tt_place square)
 {
     float16 y[WINOGRAD_SIDE * WINOGRAD_SIDE * 2];
@@ -314,7 +315,7 @@ static void finish_square(const winograd_picture *picture, const tile_result *re
     tile_store(result, (const float *)y, panel, at, n);
 }
 
-static void finish_job(const winograd_job *job, const winograd_picture *picture, const tile_result *result,
+static void finish_job(const winograd_job *job, const winograd_picture *picture, const matrix_result *result,
                        const __local float16 *sums)
 {
     tt_place start = tt_place_at(job->first_square, picture->squares_x, picture->squares_y);
@@ -344,22 +345,8 @@ __kernel void winograd(const __global tt_elem *in, uint4 in_at, const __global t
     uint n_images = shape.z / (shape.x * shape.y);
     winograd_job job = make_job(picture.squares_x * picture.squares_y * n_images, input.w, input.z, plan);
 
-    tile_result result;
-    result.bias = bias;
-    result.has_image_bias = options.x != 0;
-    result.image_bias = image_bias;
-    result.image_bias_at = tt_make_geometry(image_bias_at);
-    result.has_residual = options.y != 0;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.z;
-    result.is_geglu = false;
-    result.zeroes_border = false; /* a launch of its own has done it */
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.width = shape.x;
-    result.height = shape.y;
-    result.n_slices = shape.w;
+    const matrix_result result =
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, 0);
 
     float strip[WINOGRAD_ALPHA * WINOGRAD_SIDE * STRIP_COLUMN];
     float inputs[WINOGRAD_MAX_SLICES * INPUT_SLICE], transformed[WINOGRAD_MAX_SLICES * WEIGHT_SLICE];

@@ -13,29 +13,12 @@
 #define SD1 "tests/golden/data/models/sd1"
 #define SMALL "-m", SD1, "-W", "32", "-H", "24", "--steps", "2", "--passes", "2"
 
-static json_t *json_of(cli_run run, const char *what)
-{
-    json_error_t error;
-    assert_fine(&run, what);
-    json_t *root = json_loads(run.out, 0, &error);
-    if (root == NULL)
-        fail_msg("no JSON: %s in %s", error.text, run.out);
-    cli_run_free(&run);
-    return root;
-}
-
 static double number(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
     if (!json_is_number(value))
         fail_msg("no number %s", key);
     return json_number_value(value);
-}
-
-static void refused(cli_run run, int code, const char *mention)
-{
-    assert_refused(&run, code, mention, mention);
-    cli_run_free(&run);
 }
 
 /* A part's launches are those of its kernels, and all took time. */
@@ -63,7 +46,7 @@ static void check_peaks(const json_t *root)
 static void test_whole(void **state)
 {
     (void)state;
-    json_t *root = json_of(RUN("bench", SMALL, "-b", "3", "--json"), "bench");
+    json_t *root = expect_json(RUN("bench", SMALL, "-b", "3", "--json"), "bench");
     assert_string_equal(json_string_value(json_object_get(root, "schema")), "tintype-bench/1");
     const json_t *pictures = json_object_get(root, "pictures");
     assert_int_equal(json_array_size(pictures), 3);
@@ -85,7 +68,7 @@ static void test_whole(void **state)
 static void test_components(void **state)
 {
     (void)state;
-    json_t *root = json_of(RUN("bench", SMALL, "--components", "--json"), "components");
+    json_t *root = expect_json(RUN("bench", SMALL, "--components", "--json"), "components");
     assert_int_equal(json_array_size(json_object_get(root, "pictures")), 0);
     assert_null(json_object_get(root, "cold_start"));
     check_part(root, "unet");
@@ -100,18 +83,18 @@ static void test_components(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    refused(RUN("bench", "-m", SD1, "--mlperf", "--steps", "4"), 2, "--mlperf fixes");
-    refused(RUN("bench", "-m", SD1, "--components", "-W", "33", "-H", "24"), 1, "multiple");
-    refused(RUN("bench", "-m", "/no/such/model"), 1, "/no/such/model");
-    refused(RUN("bench", "-m", SD1, "--passes", "0"), 2, "--passes");
+    expect_refused(RUN("bench", "-m", SD1, "--mlperf", "--steps", "4"), 2, "--mlperf fixes");
+    expect_refused(RUN("bench", "-m", SD1, "--components", "-W", "33", "-H", "24"), 1, "multiple");
+    expect_refused(RUN("bench", "-m", "/no/such/model"), 1, "/no/such/model");
+    expect_refused(RUN("bench", "-m", SD1, "--passes", "0"), 2, "--passes");
 }
 
 /* More of the peak is less time, and the time is that of the counted work. */
 static void test_predictions(void **state)
 {
     (void)state;
-    json_t *root = json_of(RUN("plan", "-m", SD1, "-W", "64", "-H", "64", "--device-profile", "Adreno 740", "--json"),
-                           "a prediction");
+    json_t *root = expect_json(
+        RUN("plan", "-m", SD1, "-W", "64", "-H", "64", "--device-profile", "Adreno 740", "--json"), "a prediction");
     const json_t *list = json_object_get(root, "predictions");
     assert_true(json_is_true(json_object_get(root, "is_prediction")));
     assert_true(json_array_size(list) >= 2);
@@ -125,7 +108,7 @@ static void test_predictions(void **state)
     assert_fine(&run, "for people");
     assert_non_null(strstr(run.out, "counted and not measured"));
     cli_run_free(&run);
-    refused(RUN("plan", "-m", SD1, "--device-profile", "adreno"), 1, "adreno740");
+    expect_refused(RUN("plan", "-m", SD1, "--device-profile", "adreno"), 1, "adreno740");
 }
 
 int main(void)

@@ -28,35 +28,10 @@ static void set_up(folders *f)
     (void)temp_folder_path(&f->folder, "table.json", f->table);
 }
 
-static json_t *json_of(cli_run run, const char *what)
-{
-    json_error_t error;
-    assert_fine(&run, what);
-    json_t *root = json_loads(run.out, 0, &error);
-    if (root == NULL)
-        fail_msg("no JSON: %s in %s", error.text, run.out);
-    cli_run_free(&run);
-    return root;
-}
-
 static json_int_t count(const json_t *root, const char *key)
 {
     assert_true(json_is_integer(json_object_get(root, key)));
     return json_integer_value(json_object_get(root, key));
-}
-
-static void expect_out(cli_run run, const char *mention)
-{
-    assert_fine(&run, mention);
-    if (strstr(run.out, mention) == NULL)
-        fail_msg("stdout should mention \"%s\": %s", mention, run.out);
-    cli_run_free(&run);
-}
-
-static void expect_refused(cli_run run, int code, const char *mention)
-{
-    assert_refused(&run, code, mention, mention);
-    cli_run_free(&run);
 }
 
 static void test_tune(void **state)
@@ -64,15 +39,15 @@ static void test_tune(void **state)
     (void)state;
     folders f;
     set_up(&f);
-    json_t *root = json_of(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--seconds", "400", "--cache-dir", f.cache,
-                               "--export", f.table, "--json"),
-                           "tune --json");
+    json_t *root = expect_json(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--seconds", "400", "--cache-dir",
+                                   f.cache, "--export", f.table, "--json"),
+                               "tune --json");
     json_int_t n = count(root, "n_keys");
     assert_true(n > 4 && count(root, "n_measured") == n && count(root, "n_left") == 0 && count(root, "n_wrong") == 0);
     assert_int_equal(json_array_size(json_object_get(root, "choices")), n);
     json_decref(root);
     /* Another process finds them, and a picture is painted with them. */
-    root = json_of(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.cache, "--json"), "known");
+    root = expect_json(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.cache, "--json"), "known");
     assert_true(count(root, "n_known") == n && count(root, "n_measured") == 0);
     json_decref(root);
     char picture[TT_TEMP_PATH];
@@ -82,7 +57,7 @@ static void test_tune(void **state)
                "0 measured");
     /* The table as a file for somebody else's cache. */
     expect_out(RUN("tune", "--import", f.table, "--cache-dir", f.other), "took over");
-    root = json_of(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.other, "--json"), "imported");
+    root = expect_json(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.other, "--json"), "imported");
     assert_true(count(root, "n_known") == n);
     json_decref(root);
     temp_folder_remove(&f.folder);
@@ -116,7 +91,8 @@ static void test_selftest_is_fine(void **state)
     (void)state;
     folders f;
     set_up(&f);
-    json_t *root = json_of(RUN("selftest", "--only", "attention", "--cache-dir", f.cache, "--json"), "selftest --json");
+    json_t *root =
+        expect_json(RUN("selftest", "--only", "attention", "--cache-dir", f.cache, "--json"), "selftest --json");
     const json_t *checks = json_object_get(root, "checks"), *first = json_array_get(checks, 0);
     assert_int_equal(json_array_size(checks), 4);
     assert_int_equal(count(root, "n_ok"), 4);

@@ -42,19 +42,15 @@ static const attention_case cases[] = {
     {"causal, 300 tokens", 2, 64, 1, 1, 300, 300, true, 3, true},
 };
 
-/* Forms with dot products: the units of the device, both storages. Returns how many. */
+/* Forms with dot products of the device's units (plain vectors do not serve attention), both storages. Returns how
+ * many. */
 static size_t dot_forms(tt_kernels forms[4])
 {
-    tt_dot best;
-    size_t n = 0;
-    tt_test_ok(tt_dot_probe(tt_test_device(), &best, tt_test_error()));
-    for (int unit = TT_DOT_AVX512; unit <= TT_DOT_AMX && best.half <= TT_DOT_AMX; unit++)
-        for (int storage = 0; storage < 2 && unit <= (int)best.half; storage++)
-            forms[n++] = (tt_kernels){.device = tt_test_device(),
-                                      .storage = (tt_storage)storage,
-                                      .family = TT_FAMILY_CPU_TILE,
-                                      .arithmetic = TT_ARITHMETIC_HALF,
-                                      .dot = {.half = (tt_dot_unit)unit}};
+    size_t n_all, n = 0;
+    const tt_kernels *all = tt_test_dot_forms(&n_all);
+    for (size_t i = 0; i < n_all; i++)
+        if (all[i].arithmetic == TT_ARITHMETIC_HALF && all[i].dot.half != TT_DOT_PLAIN)
+            forms[n++] = all[i];
     return n;
 }
 

@@ -2,6 +2,7 @@
  * usage: bench-unet MODEL [f32|f16|half|int8] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]
  * Sizes are latent positions, 64 64 by default. With RESIDENT_MB and SLOTS weights are streamed: at most RESIDENT_MB of
  * matrices stay on the device, the others pass through SLOTS buffers. -1 MB: everything stays. */
+#include "base/clock.h"
 #include "cl-kernels/dot.h"
 #include "device/program.h"
 #include "graph/graph.h"
@@ -12,14 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static int die(const tt_error *err)
 {
@@ -55,11 +48,11 @@ static tt_status time_passes(tt_graph *graph, tt_device *device, int passes, dou
         status = tt_device_finish(device, err);
     *best = 1e30;
     for (int i = 0; i < passes && status == TT_OK; i++) {
-        double begun = now_ms();
+        double begun = tt_clock_ms();
         status = tt_graph_run(graph, err);
         if (status == TT_OK)
             status = tt_device_finish(device, err);
-        double ms = now_ms() - begun;
+        double ms = tt_clock_ms() - begun;
         printf("pass %d: %.1f ms\n", i + 1, ms);
         *best = ms < *best ? ms : *best;
     }
@@ -96,7 +89,7 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
                           .arithmetic = model->arithmetic};
     tt_weight_store *store = NULL;
     tt_graph *graph = NULL;
-    double best = 0.0, begun = now_ms();
+    double best = 0.0, begun = tt_clock_ms();
     tt_status status = tt_dot_probe(device, &kernels.dot, err);
     if (status == TT_OK)
         status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
@@ -110,7 +103,7 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
     }
     if (status == TT_OK) {
         print_weights(store);
-        printf("planned, packed and recorded in %.0f ms: arena %.1f MB, %zu launches\n", now_ms() - begun,
+        printf("planned, packed and recorded in %.0f ms: arena %.1f MB, %zu launches\n", tt_clock_ms() - begun,
                (double)tt_graph_arena_bytes(graph) * 1e-6, tt_graph_launches(graph));
         status = time_passes(graph, device, passes, &best, err);
     }

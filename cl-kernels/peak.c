@@ -1,10 +1,10 @@
 /* peak.c - records and times the loops of peak.cl. */
 #include "cl-kernels/peak.h"
 
+#include "base/clock.h"
 #include "cl-kernels/launch.h"
 
 #include <stdio.h>
-#include <time.h>
 
 /* Loops of a work item, as in peak.cl, and how many work items there are. */
 enum { CHAINS = 14, LANES = 16, TILE_CHAINS = 4, VECTOR_CHAINS = 20, DOT_SUMS_BYTES = 4096 };
@@ -127,24 +127,17 @@ void tt_peak_release(tt_device *device, tt_peak *peak)
     *peak = (tt_peak){0};
 }
 
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 tt_status tt_peak_measure(const tt_kernels *kernels, tt_peak_kind kind, uint32_t n_runs, double *rate, tt_error *err)
 {
     tt_peak peak;
     *rate = 0.0;
     tt_status status = tt_peak_create(kernels, kind, &peak, err);
     for (uint32_t i = 0; i <= n_runs && status == TT_OK && peak.work > 0; i++) { /* the first compiles */
-        double begun = now();
+        double begun = tt_clock_seconds();
         status = tt_recorder_replay(peak.recorder, err);
         if (status == TT_OK)
             status = tt_device_finish(kernels->device, err);
-        double seconds = now() - begun;
+        double seconds = tt_clock_seconds() - begun;
         if (status == TT_OK && i > 0 && peak.work > seconds * *rate)
             *rate = peak.work / seconds;
     }

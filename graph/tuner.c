@@ -1,4 +1,5 @@
 /* tuner.c - the measuring itself: every key of a graph, the most expensive first, every name of a key. */
+#include "base/clock.h"
 #include "base/numbers.h"
 #include "device/crash-marker.h"
 #include "graph/tuner-private.h"
@@ -6,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Timed runs of a variant, and how much slower than the best the first of them may be for the others to be worth it. */
 enum { RUNS = 3 };
@@ -14,13 +14,6 @@ static const double hopeless = 1.25;
 
 /* A choice that gains less than this is not worth another program. */
 static const double least_gain = 0.02;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* The key in work. */
 typedef struct tt_contest {
@@ -147,7 +140,7 @@ static void choose_first(const tt_graph *graph, tt_question *question)
 
 bool tt_tuner_is_over(const tt_tuner *tuner)
 {
-    return tuner->begun > 0 && now() - tuner->begun > tuner->seconds;
+    return tuner->begun > 0 && tt_clock_seconds() - tuner->begun > tuner->seconds;
 }
 
 /* Takes the least time of a name that has run before. */
@@ -279,7 +272,7 @@ tt_status tt_graph_tune(tt_graph *graph, tt_tuner *tuner, tt_error *err)
     if (!graph->compiled || !graph->kernels.tuning)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s: only a compiled graph with a tuning can be tuned", graph->name);
     if (tuner->begun <= 0)
-        tuner->begun = now();
+        tuner->begun = tt_clock_seconds();
     tt_status status = tune(graph, tuner, &questions, err);
     graph->static_is_stale = true;
     free(questions.items);

@@ -1,4 +1,5 @@
 /* bench.c - tt_bench_measure: one part of a model, timed as a whole and kernel by kernel. */
+#include "base/clock.h"
 #include "cl-kernels/dot.h"
 #include "cl-kernels/peak.h"
 #include "device/recorder.h"
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { N_TOKENS = 77, MAX_PASSES = 1000, MAX_SIDE = 8192 };
 
@@ -20,13 +20,6 @@ typedef struct tt_bench {
     size_t n_in, n_out;
     int32_t ids[N_TOKENS];
 } tt_bench;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static tt_status check(const tt_model *model, const tt_bench_params *p, tt_error *err)
 {
@@ -200,9 +193,9 @@ static tt_status time_passes(tt_bench *b, tt_bench_fn pass, tt_bench_report *rep
         return tt_fail_memory(err, "times", n * sizeof *ms);
     tt_status status = TT_OK;
     for (uint32_t i = 0; i < n && status == TT_OK; i++) {
-        double begun = now_ms();
+        double begun = tt_clock_ms();
         status = pass(b, err);
-        ms[i] = now_ms() - begun;
+        ms[i] = tt_clock_ms() - begun;
     }
     if (status == TT_OK) {
         qsort(ms, n, sizeof *ms, by_ms);
@@ -217,11 +210,11 @@ static tt_status measure(tt_bench *b, tt_bench_report *report, tt_error *err)
 {
     static const tt_bench_fn begin[] = {begin_text, begin_unet, begin_vae}, pass[] = {pass_text, pass_unet, pass_vae};
     tt_bench_part part = b->params->part;
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     tt_status status = begin[part](b, err);
     if (status == TT_OK)
         status = pass[part](b, err);
-    report->first_ms = now_ms() - begun;
+    report->first_ms = tt_clock_ms() - begun;
     if (status == TT_OK)
         status = time_passes(b, pass[part], report, err);
     if (status != TT_OK)

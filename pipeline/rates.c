@@ -1,6 +1,7 @@
 /* rates.c - runs a linear layer, a 3x3 convolution, an attention and a norm at the middle size of a network and takes
  * their times. */
 #include "pipeline/rates.h"
+#include "base/clock.h"
 #include "cl-kernels/attention.h"
 #include "cl-kernels/elementwise.h"
 #include "cl-kernels/group-norm.h"
@@ -9,18 +10,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Positions along a side, channels of a head, runs of each kernel at least and at most, and the time they may take. */
 enum { UNET_SIDE = 32, VAE_SIDE = 96, HEAD = 64, MIN_RUNS = 3, MAX_RUNS = 200 };
 static const double max_seconds = 0.1;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Device objects of one measurement; released together. */
 typedef struct tt_sample {
@@ -74,7 +67,7 @@ static tt_status make_planes(tt_sample *s, uint32_t border, uint32_t out_channel
         status = make_buffer(device, tt_plane_bytes(&s->out_plane, s->kernels.storage), &s->out, err);
     s->in_plane.mem = s->in.mem;
     s->out_plane.mem = s->out.mem;
-    s->begun = now();
+    s->begun = tt_clock_seconds();
     s->n_programs = tt_device_n_programs(device);
     return status == TT_OK ? tt_recorder_create(device, &s->recorder, err) : status;
 }
@@ -94,9 +87,9 @@ static tt_status make_matrix(tt_sample *s, uint32_t n_taps, tt_error *err)
         memset(values, 0, (size_t)n_bytes);
         tt_matrix_part part = {
             .dtype = type, .values = values, .scale = type == TT_I8 ? scale : NULL, .n_out = s->shape.channels};
-        double begun = now();
+        double begun = tt_clock_seconds();
         status = tt_matrix_create(&s->kernels, &part, 1, s->shape.channels, n_taps, 0, false, &s->matrix, err);
-        s->pack_seconds = now() - begun;
+        s->pack_seconds = tt_clock_seconds() - begun;
     }
     free(values);
     free(scale);
@@ -120,11 +113,11 @@ static void note_programs(const tt_sample *s, double first, double usual, tt_rat
 
 static tt_status replay(const tt_sample *s, double *seconds, tt_error *err)
 {
-    double begun = now();
+    double begun = tt_clock_seconds();
     tt_status status = tt_recorder_replay(s->recorder, err);
     if (status == TT_OK)
         status = tt_device_finish(s->kernels.device, err);
-    *seconds = now() - begun;
+    *seconds = tt_clock_seconds() - begun;
     return status;
 }
 
@@ -134,9 +127,9 @@ static tt_status take_time(const tt_sample *s, tt_rates *rates, double *seconds,
     double times[MAX_RUNS], first = 0.0;
     int n = 0;
     tt_status status = replay(s, &first, err);
-    double begun = now();
+    double begun = tt_clock_seconds();
     first = begun - s->begun - s->pack_seconds;
-    while (n < MAX_RUNS && status == TT_OK && (n < MIN_RUNS || now() - begun < max_seconds))
+    while (n < MAX_RUNS && status == TT_OK && (n < MIN_RUNS || tt_clock_seconds() - begun < max_seconds))
         status = replay(s, &times[n++], err);
     if (status != TT_OK)
         return status;

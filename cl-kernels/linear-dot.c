@@ -7,8 +7,8 @@
 
 #include <stdio.h>
 
-/* Sizes of the private arrays of a work item: 8 vectors of 16 positions with 5120 inputs as bytes. */
-enum { MAX_VECTORS = 64, STAGED_BYTES = 640 << 10, LANES = 16, CACHED_BYTES = 256 << 10 };
+/* Sizes of the private arrays of a work item: 12 vectors of 16 positions with 5120 inputs as bytes. */
+enum { MAX_VECTORS = 64, STAGED_BYTES = 1 << 20, LANES = 16 };
 
 typedef struct dot_plan {
     uint32_t vectors, panels; /* of a work item */
@@ -44,7 +44,7 @@ static dot_plan choose(const tt_matrix *matrix, size_t n_positions, uint32_t n_u
     double best = 0;
     dot_plan plan = {1, 1, {0, 0}};
     most = most > MAX_VECTORS ? MAX_VECTORS : most;
-    for (uint32_t vectors = 1; vectors <= most && vectors <= n_vectors; vectors++)
+    for (uint32_t vectors = 2; vectors <= most && vectors < n_vectors + 2; vectors += 2)
         for (uint32_t groups = 1; groups <= n_panels && groups <= 4 * n_units; groups++) {
             uint32_t panels = (uint32_t)tt_ceil_div(n_panels, groups);
             double time = estimate(n_vectors, n_panels, vectors, panels, n_units);
@@ -57,13 +57,6 @@ static dot_plan choose(const tt_matrix *matrix, size_t n_positions, uint32_t n_u
     plan.global[0] = tt_ceil_div(n_vectors, plan.vectors);
     plan.global[1] = tt_ceil_div(n_panels, plan.panels);
     return plan;
-}
-
-/* Panels that stay in a core's second cache beside the inputs. */
-static uint32_t cached_panels(const tt_matrix *matrix)
-{
-    size_t n = CACHED_BYTES / tt_dot_panel_bytes(matrix);
-    return n > 1 ? (uint32_t)n : 1;
 }
 
 static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, const dot_plan *plan)
@@ -81,7 +74,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), second_slices, tt_matrix_panels(matrix),
                       (uint32_t)tt_dot_panel_bytes(matrix));
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->vectors, plan->panels, cached_panels(matrix), tt_plane_needs_border(out));
+    tt_launcher_uint4(launcher, plan->vectors, plan->panels, 0, tt_plane_needs_border(out));
 }
 
 tt_status tt_linear_dot_record(const tt_kernels *kernels, const tt_linear_args *args, double bytes,

@@ -140,7 +140,8 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
                       (uint32_t)args->mode);
     tt_launcher_uint4(launcher, cut->width, cut->height, cut->images, cut->panels);
-    tt_launcher_uint2(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix));
+    tt_launcher_uint4(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix), tt_plane_needs_border(out),
+                      0);
 }
 
 /* Options of the program. */

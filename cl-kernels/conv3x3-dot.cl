@@ -9,7 +9,7 @@
  * input: in width, in height, slices of in, panels of 32 outputs;
  * options: has per-image bias, has residual, activation, mode;
  * cut: width and height of a rectangle, images of it, panels of a work item;
- * packed: channel blocks, bytes of a panel. */
+ * packed: channel blocks, bytes of a panel, whether the border of out is zeroed, 0. */
 #include "common.clh"
 #include "wide.clh"
 #include "place.clh"
@@ -166,13 +166,23 @@ static void fetch_results(const matrix_result *r, uint panel, const conv_vectors
             }
 }
 
+/* Zeroes the border around the rectangle's results of a panel. */
+static void zero_border(const matrix_result *r, uint panel, const patch *p)
+{
+    for (uint i = 0; i < p->n_images; i++)
+        for (uint y = 0; y < p->height; y++) {
+            tt_place place = {p->x, p->y + y, p->image + i};
+            matrix_zero_border(r, panel, place, p->width);
+        }
+}
+
 __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __global uchar *weights,
                           const __global float *bias, const __global tt_elem *image_bias, uint4 image_bias_at,
                           const __global tt_elem *residual, uint4 residual_at, __global tt_elem *out, uint4 out_at,
-                          uint4 shape, uint4 input, uint4 options, uint4 cut, uint2 packed)
+                          uint4 shape, uint4 input, uint4 options, uint4 cut, uint4 packed)
 {
     const matrix_result result =
-        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, 0);
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, packed.z);
 
     conv_shape conv = make_conv_shape(shape, input, options.w);
     patch p;
@@ -197,6 +207,7 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
     for (uint panel = first; panel < last; panel++) {
         const __global uchar *w = weights + (size_t)panel * packed.y;
         const __global float *numbers = (const __global float *)(w + (size_t)p.n_blocks * 9 * DOT_PANEL_BLOCK);
+        zero_border(&result, panel, &p);
         for (uint v = 0; v < vectors.n; v += 2) {
             uint n = min(vectors.n - v, 2u);
             fetch_results(&result, panel, &vectors, v, n);

@@ -4,7 +4,6 @@
 #include "cl-kernels/conv3x3-dot.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/winograd.h"
-#include "cl-kernels/zero-border.h"
 
 /* True when a side of n_in pixels gives n_out pixels. */
 static bool fits(tt_conv_mode mode, uint32_t n_in, uint32_t n_out)
@@ -101,16 +100,11 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(kernels, args, err);
-    if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix)) {
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
-        return status == TT_OK ? tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err)
-                               : status;
-    }
+    if (status == TT_OK && tt_conv3x3_dot_takes(kernels, args->matrix))
+        return tt_conv3x3_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     uint32_t side = choose_side(kernels, args);
-    if (status == TT_OK && side != 0)
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
         status = side == 0 ? tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err)
                            : tt_winograd_make_plan(kernels, args->matrix, &weights, &args->out, side, &plan, err);

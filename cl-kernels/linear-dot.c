@@ -81,7 +81,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), second_slices, tt_matrix_panels(matrix),
                       (uint32_t)tt_dot_panel_bytes(matrix));
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->vectors, plan->panels, cached_panels(matrix), 0);
+    tt_launcher_uint4(launcher, plan->vectors, plan->panels, cached_panels(matrix), tt_plane_needs_border(out));
 }
 
 tt_status tt_linear_dot_record(const tt_kernels *kernels, const tt_linear_args *args, double bytes,

@@ -10,7 +10,8 @@
  * shape: width, height, positions (batch * height * width), slices of out;
  * input: slices of the first source, of the second, panels of 32 outputs, bytes of a panel;
  * options: has residual, activation, is GEGLU, 0;
- * plan: vectors and panels of a work item, panels that stay in the cache while all vectors pass, 0. */
+ * plan: vectors and panels of a work item, panels that stay in the cache while all vectors pass, whether
+ * the border of out is zeroed. */
 #include "common.clh"
 
 #include "place.clh"
@@ -147,7 +148,7 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
     linear_locate(&sources[1], tt_make_geometry(in2_at), first_place, n_positions, shape.x, shape.y);
 
     const matrix_result result =
-        linear_result(bias, residual, residual_at, out, out_at, shape, options, 0);
+        linear_result(bias, residual, residual_at, out, out_at, shape, options, plan.w);
 
     uchar x[LINEAR_BYTES] __attribute__((aligned(64)));
     dot_sum sums[LINEAR_STEP * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
@@ -177,8 +178,10 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
                 const __global uchar *w = weights + (size_t)p * input.w;
                 const __global float *numbers = (const __global float *)(w + (size_t)n_blocks * DOT_PANEL_BLOCK);
                 linear_multiply(w, x, n_blocks, step, at, vector_at + v, n, sums);
-                for (uint i = 0; i < n; i++)
+                for (uint i = 0; i < n; i++) {
                     dot_finish_woven(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], p, &places[v + i]);
+                    matrix_zero_border(&result, p, places[v + i].first, places[v + i].n);
+                }
             }
         }
     }

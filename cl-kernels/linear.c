@@ -3,7 +3,6 @@
 
 #include "cl-kernels/linear-dot.h"
 #include "cl-kernels/tile.h"
-#include "cl-kernels/zero-border.h"
 
 static bool same_geometry(const tt_plane *a, const tt_plane *b)
 {
@@ -73,11 +72,8 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix)) {
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
-        return status == TT_OK ? tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err)
-                               : status;
-    }
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix))
+        return tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     if (status == TT_OK)

@@ -5,6 +5,8 @@
 #include "cl-kernels/tile.h"
 #include "cl-kernels/winograd.h"
 
+#include <stdio.h>
+
 /* True when a side of n_in pixels gives n_out pixels. */
 static bool fits(tt_conv_mode mode, uint32_t n_in, uint32_t n_out)
 {
@@ -77,6 +79,36 @@ static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args
     return bytes;
 }
 
+void tt_conv3x3_key(const tt_kernels *kernels, const tt_conv3x3_args *args, const char *form, char key[TT_TUNING_KEY])
+{
+    static const char *const modes[] = {"same", "down", "down-asym", "up"};
+    const tt_plane *out = &args->out;
+    (void)snprintf(key, TT_TUNING_KEY, "%ux%u %ux%u b%u %s %s %s", (unsigned)args->matrix->n_in,
+                   (unsigned)args->matrix->n_out, (unsigned)out->width, (unsigned)out->height, (unsigned)out->batch,
+                   modes[args->mode], form, kernels->storage == TT_STORAGE_F16 ? "f16" : "f32");
+}
+
+/* Side of Winograd's squares that the tuning takes, 0: the direct form. best: the estimate's choice. */
+static uint32_t ask_side(const tt_kernels *kernels, const tt_conv3x3_args *args, uint32_t best)
+{
+    static const uint32_t sides[] = {0, 2, 4};
+    static const char *const all_names[] = {"direct", "winograd2", "winograd4"};
+    char key[TT_TUNING_KEY];
+    const char *names[3];
+    uint32_t known[3];
+    size_t n = 0;
+    for (size_t turn = 0; turn < 2; turn++)
+        for (size_t i = 0; i < 3; i++) {
+            bool can = sides[i] == 0 || tt_winograd_can(kernels, args->mode, sides[i]);
+            if (!can || (sides[i] == best) != (turn == 0))
+                continue;
+            names[n] = all_names[i];
+            known[n++] = sides[i];
+        }
+    tt_conv3x3_key(kernels, args, tt_dtype_name(args->matrix->dtype), key);
+    return n > 1 ? known[tt_tuning_choose(kernels, "conv3x3", key, names, n)] : best;
+}
+
 /* Side of Winograd's squares, 0: the direct form. */
 static uint32_t choose_side(const tt_kernels *kernels, const tt_conv3x3_args *args)
 {
@@ -90,7 +122,7 @@ static uint32_t choose_side(const tt_kernels *kernels, const tt_conv3x3_args *ar
     case TT_CONV_FASTEST:
         break;
     }
-    return tt_winograd_side(kernels, args->matrix, args->mode, &args->out);
+    return ask_side(kernels, args, tt_winograd_side(kernels, args->matrix, args->mode, &args->out));
 }
 
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,

@@ -2,6 +2,8 @@
 #include "pipeline/savers.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum { MAX_INTERVAL = 100, MAX_LEVELS = 8 };
 
@@ -95,11 +97,22 @@ tt_call_counts tt_call_plan_count(const tt_call_plan *plan, uint32_t n_calls)
     return counts;
 }
 
+/* With as few digits as give the same number again. */
+static void add_share(tt_text *text, const char *name, float share)
+{
+    char shown[32];
+    (void)snprintf(shown, sizeof shown, "%g", (double)share);
+    if (strtof(shown, NULL) != share)
+        (void)snprintf(shown, sizeof shown, "%.9g", (double)share);
+    tt_text_format(text, ", %s: %s", name, shown);
+}
+
 void tt_call_plan_write(const tt_call_plan *plan, tt_text *text)
 {
-    if (plan->limits_guidance)
-        tt_text_format(text, ", CFG start: %.9g, CFG stop: %.9g", (double)plan->guidance_start,
-                       (double)plan->guidance_stop);
+    if (plan->limits_guidance) {
+        add_share(text, "CFG start", plan->guidance_start);
+        add_share(text, "CFG stop", plan->guidance_stop);
+    }
     if (plan->reuse_interval > 1)
         tt_text_format(text, ", Reuse interval: %u, Reuse depth: %u", plan->reuse_interval, plan->reuse_depth);
     if (plan->kv_downsample > 0)

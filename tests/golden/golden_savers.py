@@ -23,7 +23,7 @@ def limit_guidance(unet, calls):
         if not calls.is_guided():
             output[0][:] = output[0].chunk(2)[1].repeat(2, 1, 1, 1)
         return output
-    unet.register_forward_hook(without)
+    return [unet.register_forward_hook(without)]
 
 
 def skip_channels(config):
@@ -43,7 +43,7 @@ def reuse(unet, calls, depth):
         if calls.is_whole():
             calls.kept = below.clone()
         inputs[0][:, :-n_skip] = calls.kept
-    block.register_forward_pre_hook(swap)
+    return [block.register_forward_pre_hook(swap)]
 
 
 def transformers_by_level(unet):
@@ -68,24 +68,24 @@ def fewer_keys(unet, n_levels):
             tokens = inputs[0]
             grid = tokens.unflatten(1, tuple(size))[:, ::2, ::2]
             return inputs, {**options, "encoder_hidden_states": grid.flatten(1, 2)}
-        transformer.register_forward_pre_hook(note)
-        for block in transformer.transformer_blocks:
-            block.attn1.register_forward_pre_hook(choose, with_kwargs=True)
-    for level in transformers_by_level(unet)[:n_levels]:
-        for transformer in level:
-            hook_of(transformer)
+        return [transformer.register_forward_pre_hook(note)] + [
+            block.attn1.register_forward_pre_hook(choose, with_kwargs=True) for block in transformer.transformer_blocks]
+    chosen = [transformer for level in transformers_by_level(unet)[:n_levels] for transformer in level]
+    return [hook for transformer in chosen for hook in hook_of(transformer)]
 
 
 def save_steps(unet, spec):
-    savers = spec["savers"]
+    """Hooks a UNet for one run; the handles are to be removed after it."""
+    savers = spec.get("savers", {})
     n_calls = int(spec["steps"] * spec.get("strength", 1.0))
     calls = Calls(n_calls, savers.get("guidance", [0.0, 1.0]), savers.get("reuse_interval", 1))
     def count(_module, _inputs):
         calls.at += 1
-    unet.register_forward_pre_hook(count)
+    hooks = [unet.register_forward_pre_hook(count)]
     if "guidance" in savers:
-        limit_guidance(unet, calls)
+        hooks += limit_guidance(unet, calls)
     if "reuse_interval" in savers:
-        reuse(unet, calls, savers["reuse_depth"])
+        hooks += reuse(unet, calls, savers["reuse_depth"])
     if "kv_downsample" in savers:
-        fewer_keys(unet, savers["kv_downsample"])
+        hooks += fewer_keys(unet, savers["kv_downsample"])
+    return hooks

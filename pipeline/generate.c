@@ -35,7 +35,8 @@ tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params
                                    .cfg_scale = model->default_cfg_scale,
                                    .seed = -1,
                                    .n_images = 1,
-                                   .strength = 0.75f};
+                                   .strength = 0.75f,
+                                   .savers = {.guidance_stop = 1.0f}};
     return TT_OK;
 }
 
@@ -228,6 +229,7 @@ static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_
                                   .strength = p->strength,
                                   .eta = p->eta,
                                   .cfg_scale = p->cfg_scale,
+                                  .savers = &p->savers,
                                   .height = job->latent_height,
                                   .width = job->latent_width,
                                   .condition = &data->condition,

@@ -268,6 +268,26 @@ typedef struct tt_progress {
 /* Return false to cancel: the call ends with TT_ERROR_CANCELLED. */
 typedef bool (*tt_progress_fn)(void *user, const tt_progress *progress);
 
+/* Ways to make a run cheaper at some cost in the picture. The default of each is off; the parts of a run are counted in
+ * UNet calls (samplers of second order make two a step), with a start picture those that are made. docs/speed/savers.md
+ * has what they save and cost. Values out of range are refused with TT_ERROR_ARGUMENT. */
+typedef struct tt_savers {
+    float guidance_start, guidance_stop; /* 0 <= start < stop <= 1, default 0 and 1: guidance from this to that share of
+                                            the run (Kynkaanniemi et al., "Applying guidance in a limited interval",
+                                            arXiv 2404.07724). The other calls run the prompt's half alone at half the
+                                            cost. No effect where there is no guidance */
+    uint32_t reuse_interval; /* 2..100, default 0 (1 is the same): of this many calls the first runs the whole UNet, the
+                                others only its shallow part, and take what comes up from below from that one
+                                (DeepCache: Ma et al., arXiv 2312.00858). Where guidance begins or ends a whole call
+                                comes, too. Takes memory for one plane of activations */
+    uint32_t reuse_depth;    /* 1..residual blocks of the up path: how many of the last ones every call runs, with the
+                                part of the down path that they see; default 0: those of the finest resolution. No effect
+                                without reuse_interval */
+    uint32_t kv_downsample;  /* 1..8, default 0: at this many resolutions, from the finest with attention on, the UNet's
+                                self-attention takes keys and values from every second row and column, a quarter of them
+                                (ToDo: Smith et al., arXiv 2402.13573). Saves the more, the larger the picture */
+} tt_savers;
+
 /* One request. Fill with tt_generate_params_default (which knows the model's own defaults) first. Pointers must stay
  * valid during the call; nothing is kept. */
 typedef struct tt_generate_params {
@@ -284,6 +304,7 @@ typedef struct tt_generate_params {
     const char *scheduler_config; /* NULL, or the JSON text of a diffusers scheduler_config.json that overrides both */
     float eta;                    /* DDIM eta */
     uint32_t clip_skip;           /* 0 or 1: last layer; 2: penultimate; ... */
+    tt_savers savers;
     tt_rng rng;
     const tt_image *init_image; /* img2img and inpaint: RGB; resized by the caller to width x height */
     const tt_image *mask;       /* inpaint: grey, white = repaint; needs init_image */
@@ -332,7 +353,8 @@ typedef struct tt_plan_part {
     uint64_t activation_bytes; /* intermediate values, and the arrays that host and device exchange */
     uint32_t n_passes;         /* runs of the part, tiles counted one by one */
     double flops;              /* multiplications and additions of matrices and attention in one pass */
-    double bytes_moved;        /* weights and activations read and written by one pass */
+    double bytes_moved;        /* weights and activations read and written by one pass; both are means where passes
+                                  differ (tt_savers) */
     double seconds;            /* expected for all passes; 0 when no rates were asked for */
 } tt_plan_part;
 
@@ -401,11 +423,12 @@ typedef struct tt_resume_info {
 /* Reads a resume file's place.
  *
  * With tt_generate_params.resume_path the state of the run is written to that file before the first and after every
- * UNet call; each write replaces the file at once, so that a kill at any moment leaves a whole one. The same request
- * with the same file goes on where it stands, and on the same device (driver, precision, version) ends in the same bits
- * as a run without a break; a negative seed takes the file's. A file of another request is refused. The images of a
- * call before the one in the file are made anew; a file that stands before first_image is taken for done with. The file
- * is kept when the call ends, well or not: delete it when the picture is where it should be. */
+ * UNet call (with a reuse_interval only before whole calls); each write replaces the file at once, so that a kill at
+ * any moment leaves a whole one. The same request with the same file goes on where it stands, and on the same device
+ * (driver, precision, version) ends in the same bits as a run without a break; a negative seed takes the file's. A file
+ * of another request is refused. The images of a call before the one in the file are made anew; a file that stands
+ * before first_image is taken for done with. The file is kept when the call ends, well or not: delete it when the
+ * picture is where it should be. */
 TT_API tt_status tt_resume_read(tt_context *context, const char *path, tt_resume_info *info);
 
 /* Asks a running tt_generate or tt_stage_run on this model to stop; safe from any thread. It returns within one step.
@@ -862,6 +885,7 @@ typedef struct tt_stage_params {
     float cfg_scale;                          /* DENOISE */
     float strength;                           /* DENOISE with image */
     uint32_t clip_skip;                       /* DENOISE: 1 = last layer, 2 = penultimate */
+    tt_savers savers;                         /* DENOISE */
     uint32_t original_height, original_width; /* DENOISE, SDXL: 0 = the picture's own size */
     uint32_t crop_top, crop_left;
     uint32_t target_height, target_width;

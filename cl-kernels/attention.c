@@ -54,14 +54,23 @@ static uint32_t choose_vectors(uint32_t most, size_t n_queries)
     return best;
 }
 
+/* Whether bfloat16 dot products do the work. */
+static bool uses_dot(const tt_kernels *kernels)
+{
+    tt_dot_unit unit = kernels->dot.half;
+    return kernels->family == TT_FAMILY_CPU_TILE && kernels->arithmetic != TT_ARITHMETIC_FLOAT &&
+           (unit == TT_DOT_AMX || unit == TT_DOT_AVX512);
+}
+
 /* Asks the tuning for one of n variants with these names. */
 static size_t ask(const tt_kernels *kernels, const tt_attention_args *args, char names[][TT_TUNING_NAME], size_t n)
 {
     char key[TT_TUNING_KEY];
     const char *list[TT_TUNING_NAMES], *storage = kernels->storage == TT_STORAGE_F16 ? "f16" : "f32";
-    (void)snprintf(key, sizeof(key), "d%u h%u b%u q%u k%u%s float %s", (unsigned)args->head_dim,
-                   (unsigned)args->n_heads, (unsigned)args->q.batch, (unsigned)(args->q.height * args->q.width),
-                   (unsigned)(args->k.height * args->k.width), args->causal ? " causal" : "", storage);
+    (void)snprintf(key, sizeof(key), "d%u h%u b%u q%u k%u%s %s %s", (unsigned)args->head_dim, (unsigned)args->n_heads,
+                   (unsigned)args->q.batch, (unsigned)(args->q.height * args->q.width),
+                   (unsigned)(args->k.height * args->k.width), args->causal ? " causal" : "",
+                   uses_dot(kernels) ? "half" : "float", storage);
     for (size_t i = 0; i < n; i++)
         list[i] = names[i];
     return tt_tuning_choose(kernels, "attention", key, list, n);
@@ -126,30 +135,37 @@ static tt_status make_plan(const tt_kernels *kernels, const tt_attention_args *a
     return TT_OK;
 }
 
-/* Whether bfloat16 dot products do the work. */
-static bool uses_dot(const tt_kernels *kernels)
+/* Queries of a work item. Keys are converted once per work item, so that items should be large, but there should be a
+ * few for every core. */
+static size_t choose_item(const tt_kernels *kernels, const tt_attention_args *args, size_t n_queries)
 {
-    tt_dot_unit unit = kernels->dot.half;
-    return kernels->family == TT_FAMILY_CPU_TILE && kernels->arithmetic != TT_ARITHMETIC_FLOAT &&
-           (unit == TT_DOT_AMX || unit == TT_DOT_AVX512);
-}
-
-/* The same for bfloat16 dot products. Keys are converted once per work item, so that items should be large, but there
- * should be a few for every core. */
-static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
-                          char options[160])
-{
-    size_t n_queries = (size_t)args->q.height * args->q.width, heads = (size_t)args->n_heads * args->q.batch;
     size_t n_cores = tt_device_caps(kernels->device)->n_compute_units, item = DOT_QUERIES;
+    size_t heads = (size_t)args->n_heads * args->q.batch;
     while (item > DOT_LEAST && (tt_ceil_div(n_queries, item) * heads < 4 * n_cores || item >= 2 * n_queries ||
                                 item * args->head_dim > DOT_SUMS))
         item /= 4;
+    return item;
+}
+
+/* The plan for bfloat16 dot products: queries of an item and keys of a block. */
+static void make_dot_plan(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch,
+                          char options[160])
+{
+    enum { MAX_CUTS = 4 };
+    size_t n_queries = (size_t)args->q.height * args->q.width, item = choose_item(kernels, args, n_queries);
+    const size_t cuts[MAX_CUTS][2] = {
+        {item, DOT_KEYS}, {item, DOT_KEYS / 2}, {item / 2, DOT_KEYS}, {item * 2, DOT_KEYS}};
+    char names[MAX_CUTS][TT_TUNING_NAME];
+    size_t n = item < n_queries && item * 2 * args->head_dim <= DOT_SUMS ? MAX_CUTS : MAX_CUTS - 1;
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(names[i], sizeof(names[i]), "q%uk%u", (unsigned)cuts[i][0], (unsigned)cuts[i][1]);
+    const size_t *cut = cuts[ask(kernels, args, names, n)];
     *launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {1, 1, 1}};
-    launch->global[0] = tt_ceil_div(n_queries, item);
+    launch->global[0] = tt_ceil_div(n_queries, cut[0]);
     launch->global[1] = args->n_heads;
     launch->global[2] = args->q.batch;
-    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%d -DATTEND_AMX=%d",
-                   args->head_dim / 4, (unsigned)item, DOT_KEYS, kernels->dot.half == TT_DOT_AMX);
+    (void)snprintf(options, 160, "-DHEAD_SLICES=%u -DTILE_QUERIES=%u -DTILE_KEYS=%u -DATTEND_AMX=%d",
+                   args->head_dim / 4, (unsigned)cut[0], (unsigned)cut[1], kernels->dot.half == TT_DOT_AMX);
 }
 
 static void count_work(const tt_kernels *kernels, const tt_attention_args *args, tt_launch *launch)

@@ -2,6 +2,7 @@
 #include "cl-kernels/attention.h"
 #include "cl-kernels/dot.h"
 #include "cl-kernels/reference/attention.h"
+#include "cl-kernels/tuning.h"
 #include "tests/support/test-device.h"
 
 #include <math.h>
@@ -204,6 +205,41 @@ static void test_dot_error(void **state)
     }
 }
 
+/* Answers the tuning's question with a fixed index, and counts the names. */
+typedef struct wanted_cut {
+    size_t index, n_names;
+} wanted_cut;
+
+static size_t answer(void *user, const char *op, const char *key, const char *const *names, size_t n_names)
+{
+    wanted_cut *wanted = user;
+    assert_string_equal(op, "attention");
+    assert_string_equal(tt_tuning_form(key), strstr(key, "half"));
+    assert_non_null(names[wanted->index]);
+    wanted->n_names = n_names;
+    return wanted->index;
+}
+
+/* Whatever the tuning may choose is right. */
+static void test_dot_cuts(void **state)
+{
+    (void)state;
+    attention_case c = {"every cut", 2, 40, 2, 10, 30, 300, true, 2, false};
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
+        skip();
+    for (size_t f = 0; f < n_forms; f++) {
+        wanted_cut wanted = {0, 1};
+        tt_test_ok(tt_tuning_create(&forms[f].tuning, tt_test_error()));
+        tt_tuning_watch(forms[f].tuning, answer, &wanted);
+        for (; wanted.index < wanted.n_names; wanted.index++)
+            check_case(&forms[f], &c);
+        assert_true(wanted.n_names >= 3);
+        tt_tuning_destroy(forms[f].tuning);
+    }
+}
+
 /* How a level that is added to all scores of a key goes from key to key. */
 typedef struct level_case {
     const char *label;
@@ -326,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),    cmocka_unit_test(test_dot_shapes),
                                        cmocka_unit_test(test_dot_error), cmocka_unit_test(test_dot_levels),
-                                       cmocka_unit_test(test_views),     cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_dot_cuts),  cmocka_unit_test(test_views),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -145,7 +145,7 @@ static tt_status measure_form(const tt_probe *probe, const request *asked, tt_ke
     if (asked->arithmetic != NULL && strcmp(asked->arithmetic, is_float ? "float" : "half") != 0)
         return TT_OK;
     if (!is_float)
-        status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
+        status = tt_dot_probe(probe->kernels.device, NULL, &kernels.dot, err);
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
         if (strstr(shapes[i].where, asked->filter) != NULL)
             status = measure(probe, &shapes[i], &kernels, asked->n_runs, err);

@@ -280,7 +280,7 @@ static tt_status measure(const tt_probe *probe, const shape *s, const form *f, c
     job j;
     double wall[1000], best_cpu = 1e30;
     tt_moment peak = {1e30, 1e30}, took;
-    tt_status status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
+    tt_status status = tt_dot_probe(probe->kernels.device, NULL, &kernels.dot, err);
     if (status == TT_OK)
         status = set_up(&kernels, s, f->weights, asked->widen, asked->method, &j, err);
     if (status == TT_OK)

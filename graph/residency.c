@@ -188,6 +188,27 @@ static tt_status pack_matrix(tt_weight_store *store, tt_entry *entry, bool stays
     return status;
 }
 
+static void prefetch_entry(const tt_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->n_parts; i++) {
+        const tt_matrix_part *part = &entry->parts[i];
+        uint64_t n = (uint64_t)part->n_out * entry->as.matrix.n_in * entry->as.matrix.n_taps;
+        tt_mapping_want(part->values, (size_t)tt_dtype_bytes(part->dtype, n));
+    }
+}
+
+/* Lets the system fetch the next matrix that is packed while this one is. */
+static void prefetch_behind(const tt_weight_store *store, size_t index, const bool *stays)
+{
+    for (size_t i = index + 1; i < store->n_entries; i++) {
+        const tt_entry *entry = store->entries[i];
+        if (entry->kind != TT_ENTRY_MATRIX || !stays[i] || entry->as.matrix.values.mem != NULL)
+            continue;
+        prefetch_entry(entry);
+        return;
+    }
+}
+
 tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
 {
     if (store->is_plan)
@@ -201,6 +222,7 @@ tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
         tt_entry *entry = store->entries[i];
         if (entry->kind != TT_ENTRY_MATRIX)
             continue;
+        prefetch_behind(store, i, stays);
         status = pack_matrix(store, entry, stays[i], err);
         if (status != TT_OK) {
             char name[TT_MAX_NAME] = "";
@@ -227,10 +249,5 @@ void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix,
 
 void tt_weight_store_prefetch(const tt_matrix *matrix)
 {
-    const tt_entry *entry = entry_of(matrix);
-    for (uint32_t i = 0; i < entry->n_parts; i++) {
-        const tt_matrix_part *part = &entry->parts[i];
-        tt_mapping_want(part->values,
-                        (size_t)tt_dtype_bytes(part->dtype, (uint64_t)part->n_out * matrix->n_in * matrix->n_taps));
-    }
+    prefetch_entry(entry_of(matrix));
 }

@@ -50,7 +50,7 @@ void tt_probe_close(tt_probe *probe)
     if (probe->kernels.device == NULL)
         return;
     for (int i = 0; i < TT_PROBE_KINDS; i++)
-        tt_peak_release(probe->kernels.device, NULL, &probe->peaks[i]);
+        tt_peak_release(probe->kernels.device, &probe->peaks[i]);
     tt_device_close(probe->kernels.device);
     *probe = (tt_probe){0};
 }

@@ -4,6 +4,7 @@
 #include "cl-kernels/dot-system.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
+#include "cl-kernels/tuning.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -160,14 +161,21 @@ static tt_dot_unit highest_unit(void)
     return TT_DOT_AMX;
 }
 
-static tt_status best_unit(const tt_kernels *kernels, bool is_half, probe *p, tt_dot_unit *best, tt_error *err)
+static bool is_disabled(const tt_tuning *tuning, tt_dot_unit unit, bool is_half)
+{
+    return tt_tuning_is_disabled(tuning, "dot", tt_dot_name(unit), is_half ? "half" : "int8");
+}
+
+static tt_status best_unit(const tt_kernels *kernels, const tt_tuning *tuning, bool is_half, probe *p,
+                           tt_dot_unit *best, tt_error *err)
 {
     tt_dot_unit highest = highest_unit();
     tt_status status = TT_OK;
     *best = highest == TT_DOT_PLAIN ? TT_DOT_PLAIN : TT_DOT_NONE;
     for (size_t i = 0; i < sizeof(cpu_units) / sizeof(cpu_units[0]) && status == TT_OK && *best == TT_DOT_NONE; i++) {
         bool works = false;
-        if (cpu_units[i] <= highest && tt_dot_system_has(cpu_units[i], is_half))
+        if (cpu_units[i] <= highest && !is_disabled(tuning, cpu_units[i], is_half) &&
+            tt_dot_system_has(cpu_units[i], is_half))
             status = try_unit(kernels, cpu_units[i], is_half, p, &works, err);
         if (works)
             *best = cpu_units[i];
@@ -175,25 +183,32 @@ static tt_status best_unit(const tt_kernels *kernels, bool is_half, probe *p, tt
     return status;
 }
 
-tt_status tt_dot_probe(tt_device *device, tt_dot *dot, tt_error *err)
+/* What the device's note says of both forms; false where nothing is noted, or a unit that is disabled by now. */
+static bool read_note(uint32_t note, const tt_tuning *tuning, tt_dot *dot)
+{
+    *dot = (tt_dot){(tt_dot_unit)(note >> 8 & 255), (tt_dot_unit)(note & 255)};
+    return note != 0 && !is_disabled(tuning, dot->half, true) && !is_disabled(tuning, dot->int8, false);
+}
+
+tt_status tt_dot_probe(tt_device *device, const tt_tuning *tuning, tt_dot *dot, tt_error *err)
 {
     enum { KNOWN = 1 << 16 };
     uint32_t *note = tt_device_note(device, TT_DEVICE_NOTE_DOT);
     tt_kernels kernels = {.device = device, .family = tt_device_caps(device)->family};
+    if (read_note(*note, tuning, dot))
+        return TT_OK;
     *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
-    if (*note == 0 && tt_device_caps(device)->is_cpu && kernels.family == TT_FAMILY_CPU_TILE) {
+    if (tt_device_caps(device)->is_cpu && kernels.family == TT_FAMILY_CPU_TILE) {
         probe *p = malloc(sizeof(*p));
         if (p == NULL)
             return tt_fail_memory(err, "a probe of dot products", sizeof(*p));
-        tt_status status = best_unit(&kernels, true, p, &dot->half, err);
+        tt_status status = best_unit(&kernels, tuning, true, p, &dot->half, err);
         if (status == TT_OK)
-            status = best_unit(&kernels, false, p, &dot->int8, err);
+            status = best_unit(&kernels, tuning, false, p, &dot->int8, err);
         free(p);
         if (status != TT_OK)
             return status;
     }
-    if (*note == 0)
-        *note = KNOWN | (uint32_t)dot->half << 8 | (uint32_t)dot->int8;
-    *dot = (tt_dot){(tt_dot_unit)(*note >> 8 & 255), (tt_dot_unit)(*note & 255)};
+    *note = KNOWN | (uint32_t)dot->half << 8 | (uint32_t)dot->int8;
     return TT_OK;
 }

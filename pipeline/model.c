@@ -196,7 +196,8 @@ tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt
                             .tuning = model->context->tuning};
     if (!is_unet && kernels->arithmetic == TT_ARITHMETIC_INT8)
         kernels->arithmetic = TT_ARITHMETIC_HALF;
-    return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK : tt_dot_probe(device, &kernels->dot, err);
+    return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK
+                                                      : tt_dot_probe(device, kernels->tuning, &kernels->dot, err);
 }
 
 const char *tt_precision_name(tt_precision precision)
@@ -211,7 +212,7 @@ static tt_dot known_units(const tt_model *model)
     tt_dot dot = {TT_DOT_NONE, TT_DOT_NONE};
     tt_error ignored = {""};
     if (model->context->device && model->arithmetic != TT_ARITHMETIC_FLOAT)
-        (void)tt_dot_probe(model->context->device, &dot, &ignored);
+        (void)tt_dot_probe(model->context->device, model->context->tuning, &dot, &ignored);
     return dot;
 }
 

@@ -1,5 +1,6 @@
 /* test_dot.c - the probe of dot product units: what it finds works, limits are kept, answers last. */
 #include "cl-kernels/dot.h"
+#include "cl-kernels/tuning.h"
 #include "device/program.h"
 #include "tests/support/test-device.h"
 
@@ -24,7 +25,7 @@ static tt_dot probe_under(const char *limit)
     tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
     tt_device_set_sources(device, tt_kernel_source_text);
     limit_to(limit);
-    tt_test_ok(tt_dot_probe(device, &dot, tt_test_error()));
+    tt_test_ok(tt_dot_probe(device, NULL, &dot, tt_test_error()));
     tt_device_close(device);
     return dot;
 }
@@ -47,13 +48,41 @@ static void test_answer_is_kept(void **state)
 {
     (void)state;
     tt_dot first, second;
-    tt_test_ok(tt_dot_probe(tt_test_device(), &first, tt_test_error()));
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &first, tt_test_error()));
     size_t n_programs = tt_device_n_programs(tt_test_device());
-    tt_test_ok(tt_dot_probe(tt_test_device(), &second, tt_test_error()));
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &second, tt_test_error()));
     assert_int_equal(first.half, second.half);
     assert_int_equal(first.int8, second.int8);
     assert_int_equal(tt_device_n_programs(tt_test_device()), n_programs);
     print_message("half: %s, int8: %s\n", tt_dot_name(first.half), tt_dot_name(first.int8));
+}
+
+/* A unit that is disabled is passed over, also where the device's answer is known already; the other form keeps its
+ * own.
+ */
+static void test_disabled(void **state)
+{
+    (void)state;
+    tt_tuning *tuning = NULL;
+    tt_dot best, next;
+    tt_disabled disabled = {.op = "dot", .form = "int8", .reason = "a test"};
+    tt_device_options options = {0};
+    tt_device *device = NULL;
+    tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
+    tt_device_set_sources(device, tt_kernel_source_text);
+    tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
+    tt_test_ok(tt_dot_probe(device, tuning, &best, tt_test_error()));
+    if (best.int8 == TT_DOT_AMX || best.int8 == TT_DOT_AVX512) {
+        strcpy(disabled.name, tt_dot_name(best.int8));
+        tt_test_ok(tt_tuning_disable(tuning, &disabled, tt_test_error()));
+        tt_test_ok(tt_dot_probe(device, tuning, &next, tt_test_error()));
+        assert_true(next.int8 < best.int8);
+        assert_int_equal(next.half, best.half);
+        tt_test_ok(tt_dot_probe(device, tuning, &best, tt_test_error()));
+        assert_int_equal(next.int8, best.int8);
+    }
+    tt_tuning_destroy(tuning);
+    tt_device_close(device);
 }
 
 /* A limit lowers the choice and never raises it. */
@@ -83,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_answer_is_kept),
+        cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);

@@ -107,7 +107,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     expect_refused(RUN(SMALL, "-o", first, "--cfg-stop", "1.5"), 2,
-                   "--cfg-stop takes a number from 0 to 1, not \"1.5\"");
+                   "--cfg-stop takes a number from 0.001 to 1, not \"1.5\"");
     expect_refused(RUN(SMALL, "-o", first, "--cfg-start", "nan"), 2, "--cfg-start takes a number");
     expect_refused(RUN(SMALL, "-o", first, "--cfg-start", "0.6", "--cfg-stop", "0.4"), 1,
                    "guidance from 0.6 to 0.4 of the steps leaves none");

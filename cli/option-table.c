@@ -39,7 +39,7 @@ static const cli_option table[] = {
      "how closely to follow the prompt; 1 is off and twice as fast"},
     {"cfg-start", NULL, 0, MODEL, CLI_REAL, AT(cfg_start), 0, 1, "X",
      "guide from this share of the steps on, default 0; the others cost half"},
-    {"cfg-stop", NULL, 0, MODEL, CLI_REAL, AT(cfg_stop), 0, 1, "X",
+    {"cfg-stop", NULL, 0, MODEL, CLI_REAL, AT(cfg_stop), 0.001, 1, "X",
      "guide up to this share of the steps, default 1; the others cost half"},
     {"reuse", NULL, 0, MODEL, CLI_COUNT, AT(reuse_interval), 1, 100, "N",
      "run the whole UNet in one of N steps, else its shallow part (DeepCache); default 1: in all"},

@@ -35,8 +35,7 @@ tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params
                                    .cfg_scale = model->default_cfg_scale,
                                    .seed = -1,
                                    .n_images = 1,
-                                   .strength = 0.75f,
-                                   .savers = {.guidance_stop = 1.0f}};
+                                   .strength = 0.75f};
     return TT_OK;
 }
 

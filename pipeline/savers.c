@@ -7,20 +7,26 @@
 
 enum { MAX_INTERVAL = 100, MAX_LEVELS = 8 };
 
+/* 0 is not given: a zeroed tt_savers saves nothing. */
+static float stop_of(const tt_savers *s)
+{
+    return s->guidance_stop == 0.0f ? 1.0f : s->guidance_stop;
+}
+
 static tt_status check_guidance(const tt_savers *s, tt_error *err)
 {
-    if (!(s->guidance_start >= 0.0f && s->guidance_start <= 1.0f && s->guidance_stop >= 0.0f &&
-          s->guidance_stop <= 1.0f))
+    float stop = stop_of(s);
+    if (!(s->guidance_start >= 0.0f && s->guidance_start <= 1.0f && stop >= 0.0f && stop <= 1.0f))
         return tt_fail(err, TT_ERROR_ARGUMENT,
                        "guidance from %g to %g of the steps is out of range: both go from 0 to 1; 0 and 1 guide all "
                        "steps",
-                       (double)s->guidance_start, (double)s->guidance_stop);
-    if (s->guidance_start < s->guidance_stop)
+                       (double)s->guidance_start, (double)stop);
+    if (s->guidance_start < stop)
         return TT_OK;
     return tt_fail(err, TT_ERROR_ARGUMENT,
                    "guidance from %g to %g of the steps leaves none; the start must be below the stop, or set the cfg "
                    "scale to 1 for no guidance",
-                   (double)s->guidance_start, (double)s->guidance_stop);
+                   (double)s->guidance_start, (double)stop);
 }
 
 tt_status tt_savers_check(const tt_savers *s, const tt_unet_config *config, tt_error *err)
@@ -49,10 +55,10 @@ tt_call_plan tt_call_plan_make(const tt_savers *s, const tt_unet_config *config,
     tt_call_plan plan = {.is_guided = is_guided, .guidance_stop = 1.0f, .reuse_interval = 1};
     if (!s)
         return plan;
-    if (is_guided && (s->guidance_start > 0.0f || s->guidance_stop < 1.0f)) {
+    if (is_guided && (s->guidance_start > 0.0f || stop_of(s) < 1.0f)) {
         plan.limits_guidance = true;
         plan.guidance_start = s->guidance_start;
-        plan.guidance_stop = s->guidance_stop;
+        plan.guidance_stop = stop_of(s);
     }
     if (s->reuse_interval > 1) {
         plan.reuse_interval = s->reuse_interval;

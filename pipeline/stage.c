@@ -9,13 +9,8 @@
 
 void tt_stage_params_default(tt_stage_params *params, tt_stage stage)
 {
-    *params = (tt_stage_params){.stage = stage,
-                                .encoder = 1,
-                                .n_steps = 20,
-                                .cfg_scale = 7.5f,
-                                .strength = 1.0f,
-                                .clip_skip = 1,
-                                .savers = {.guidance_stop = 1.0f}};
+    *params = (tt_stage_params){
+        .stage = stage, .encoder = 1, .n_steps = 20, .cfg_scale = 7.5f, .strength = 1.0f, .clip_skip = 1};
 }
 
 /* Appends a float array of 2 to 4 dimensions (later zeros are left out). */

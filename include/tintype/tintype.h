@@ -268,24 +268,25 @@ typedef struct tt_progress {
 /* Return false to cancel: the call ends with TT_ERROR_CANCELLED. */
 typedef bool (*tt_progress_fn)(void *user, const tt_progress *progress);
 
-/* Ways to make a run cheaper at some cost in the picture. The default of each is off; the parts of a run are counted in
- * UNet calls (samplers of second order make two a step), with a start picture those that are made. docs/speed/savers.md
- * has what they save and cost. Values out of range are refused with TT_ERROR_ARGUMENT. */
+/* Ways to make a run cheaper at some cost in the picture; zeros, the default, are off. Shares of a run are counted in
+ * UNet calls (samplers of second order make two a step), with a start picture in those that are made.
+ * docs/speed/savers.md has what each saves and costs. Values out of range are refused with TT_ERROR_ARGUMENT. */
 typedef struct tt_savers {
-    float guidance_start, guidance_stop; /* 0 <= start < stop <= 1, default 0 and 1: guidance from this to that share of
-                                            the run (Kynkaanniemi et al., "Applying guidance in a limited interval",
-                                            arXiv 2404.07724). The other calls run the prompt's half alone at half the
-                                            cost. No effect where there is no guidance */
-    uint32_t reuse_interval; /* 2..100, default 0 (1 is the same): of this many calls the first runs the whole UNet, the
-                                others only its shallow part, and take what comes up from below from that one
-                                (DeepCache: Ma et al., arXiv 2312.00858). Where guidance begins or ends a whole call
-                                comes, too. Takes memory for one plane of activations */
-    uint32_t reuse_depth;    /* 1..residual blocks of the up path: how many of the last ones every call runs, with the
-                                part of the down path that they see; default 0: those of the finest resolution. No effect
-                                without reuse_interval */
-    uint32_t kv_downsample;  /* 1..8, default 0: at this many resolutions, from the finest with attention on, the UNet's
-                                self-attention takes keys and values from every second row and column, a quarter of them
-                                (ToDo: Smith et al., arXiv 2402.13573). Saves the more, the larger the picture */
+    /* Guidance from one share of the run to another alone: 0 <= start < stop <= 1, where a stop of 0 is 1, the end
+     * (Kynkaanniemi et al., arXiv 2404.07724). The other calls run the prompt's half alone, at half the cost. No effect
+     * where there is no guidance. */
+    float guidance_start, guidance_stop;
+    /* 2..100, 0 or 1: off. Of this many calls the first runs the whole UNet; the others run its shallow part alone and
+     * take what comes up from below from that one (DeepCache: Ma et al., arXiv 2312.00858). A whole call comes where
+     * guidance begins or ends, too. Takes the memory of one plane of activations. */
+    uint32_t reuse_interval;
+    /* How many of the last residual blocks of the up path every call runs, with the part of the down path that they
+     * see: 1..all of them, 0: those of the finest resolution. No effect without reuse_interval. */
+    uint32_t reuse_depth;
+    /* 1..8, 0: off. At this many resolutions, from the finest with attention on, self-attention takes keys and values
+     * from every second row and column, a quarter of them (ToDo: Smith et al., arXiv 2402.13573). Saves the more, the
+     * larger the picture. */
+    uint32_t kv_downsample;
 } tt_savers;
 
 /* One request. Fill with tt_generate_params_default (which knows the model's own defaults) first. Pointers must stay

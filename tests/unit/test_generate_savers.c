@@ -110,7 +110,6 @@ enum { N_LATENT = 4 * 12 * 16, MAX_CALLS = 8 };
 typedef struct record {
     uint32_t n_calls;
     float inputs[MAX_CALLS][N_LATENT], latents[MAX_CALLS][N_LATENT];
-    double timesteps[MAX_CALLS];
     size_t n;
 } record;
 
@@ -119,7 +118,6 @@ static void note_call(void *user, const tt_watched_call *call)
     record *r = user;
     assert_true(call->call < MAX_CALLS);
     r->n_calls = call->n_calls;
-    r->timesteps[call->call] = call->timestep;
     memcpy(r->inputs[call->call], call->input, r->n * sizeof(float));
     memcpy(r->latents[call->call], call->latent, r->n * sizeof(float));
 }
@@ -137,70 +135,102 @@ static void set_batch(tt_model *model, const tt_condition *c, uint32_t batch, ui
     ok(tt_unet_set_condition(model->unet, &(tt_unet_condition){.context = c->context + (2 - batch) * one}, &err));
 }
 
+/* What the loop in plain C works with: a model of its own. */
+typedef struct reference {
+    tt_model *model;
+    tt_condition condition;
+    tt_scheduler_config *config;
+    tt_scheduler *scheduler;
+    uint32_t n, batch;
+    float latent[N_LATENT], in[2 * N_LATENT], out[2 * N_LATENT];
+} reference;
+
+static reference *make_reference(const tt_generate_params *p)
+{
+    reference *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    r->model = load("sd1", TT_PRECISION_F32);
+    r->n = 4 * (HEIGHT / r->model->vae_config.factor) * (WIDTH / r->model->vae_config.factor);
+    assert_true(r->n <= N_LATENT && r->model->unet_config.in_channels == 4);
+    ok(tt_condition_make(
+        r->model,
+        &(tt_condition_request){.prompt = p->prompt, .negative = p->negative_prompt, .grammar = true, .guided = true},
+        &r->condition, &err));
+    ok(tt_scheduler_config_derive(r->model->scheduler, "euler", NULL, &r->config, &err));
+    ok(tt_scheduler_create(r->config, p->n_steps, 1.0f, 0.0f, r->n, &r->scheduler, &err));
+    ok(tt_model_need_unet(r->model, &err));
+    return r;
+}
+
+static void free_reference(reference *r)
+{
+    tt_scheduler_destroy(r->scheduler);
+    tt_scheduler_config_free(r->config);
+    tt_condition_free(&r->condition);
+    tt_model_destroy(r->model);
+    free(r);
+}
+
+/* The start latent is what makes the first input. */
+static void take_start(reference *r, const float *input)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        r->latent[i] = 1.0f;
+    tt_scheduler_scale_input(r->scheduler, 0, r->latent, r->in);
+    for (uint32_t i = 0; i < r->n; i++)
+        r->latent[i] = input[i] / r->in[i];
+}
+
+/* One call; `letter` as in check_loop. */
+static void call_reference(reference *r, char letter, uint32_t call, const tt_savers *savers, float scale,
+                           const float *first_input)
+{
+    uint32_t batch = letter < 'a' ? 2 : 1;
+    double timesteps[2] = {tt_scheduler_timestep(r->scheduler, call), tt_scheduler_timestep(r->scheduler, call)};
+    if (batch != r->batch)
+        set_batch(r->model, &r->condition, batch, savers->reuse_depth);
+    r->batch = batch;
+    tt_scheduler_scale_input(r->scheduler, call, r->latent, r->in);
+    if (call == 0) /* which a start that was rounded twice may miss */
+        memcpy(r->in, first_input, r->n * sizeof *r->in);
+    memcpy(r->in + r->n, r->in, r->n * sizeof *r->in);
+    if (letter == 'w' || letter == 'W')
+        ok(tt_unet_run(r->model->unet, r->in, timesteps, r->out, &err));
+    else
+        ok(tt_unet_run_reusing(r->model->unet, r->in, timesteps, r->out, &err));
+    for (uint32_t i = 0; batch == 2 && i < r->n; i++)
+        r->out[i] += scale * (r->out[r->n + i] - r->out[i]);
+    ok(tt_scheduler_step(r->scheduler, call, r->out, NULL, r->latent, &err));
+}
+
 /* calls: large letters are guided; w and W are whole. */
 static void check_loop(const char *calls, tt_savers savers)
 {
-    tt_model *model = load("sd1", TT_PRECISION_F32), *other = load("sd1", TT_PRECISION_F32);
+    tt_model *model = load("sd1", TT_PRECISION_F32);
     tt_generate_params p = request(model);
-    tt_scheduler_config *config = NULL;
-    tt_scheduler *scheduler = NULL;
-    tt_condition condition = {0};
-    record *r = calloc(1, sizeof *r);
-    assert_non_null(r);
-    uint32_t n = 4 * (HEIGHT / model->vae_config.factor) * (WIDTH / model->vae_config.factor), last_batch = 0;
-    assert_true(n <= N_LATENT && model->unet_config.in_channels == 4);
-    r->n = n;
+    record *seen = calloc(1, sizeof *seen);
+    assert_non_null(seen);
     p.savers = savers;
     p.n_steps = (uint32_t)strlen(calls);
-    model->watcher = (tt_watcher){note_call, r};
+    reference *r = make_reference(&p);
+    seen->n = r->n;
+    model->watcher = (tt_watcher){note_call, seen};
     tt_image image = run(model, &p);
-    assert_int_equal(r->n_calls, strlen(calls));
-    ok(tt_condition_make(
-        other,
-        &(tt_condition_request){.prompt = p.prompt, .negative = p.negative_prompt, .grammar = true, .guided = true},
-        &condition, &err));
-    ok(tt_scheduler_config_derive(other->scheduler, "euler", NULL, &config, &err));
-    ok(tt_scheduler_create(config, p.n_steps, 1.0f, 0.0f, n, &scheduler, &err));
-    ok(tt_model_need_unet(other, &err));
-    float latent[N_LATENT], start[N_LATENT], in[2 * N_LATENT], out[2 * N_LATENT];
-    /* The start is what makes the first input. */
-    for (uint32_t i = 0; i < n; i++)
-        start[i] = 1.0f;
-    tt_scheduler_scale_input(scheduler, 0, start, in);
-    for (uint32_t i = 0; i < n; i++)
-        latent[i] = r->inputs[0][i] / in[i];
+    assert_int_equal(seen->n_calls, strlen(calls));
+    take_start(r, seen->inputs[0]);
     for (uint32_t call = 0; calls[call]; call++) {
-        uint32_t batch = calls[call] < 'a' ? 2 : 1;
-        double timesteps[2] = {tt_scheduler_timestep(scheduler, call), tt_scheduler_timestep(scheduler, call)};
-        if (batch != last_batch)
-            set_batch(other, &condition, batch, savers.reuse_depth);
-        last_batch = batch;
-        assert_true(timesteps[0] == r->timesteps[call]);
-        tt_scheduler_scale_input(scheduler, call, latent, in);
-        if (call == 0) /* which a start that was rounded twice may miss */
-            memcpy(in, r->inputs[0], n * sizeof *in);
-        memcpy(in + n, in, n * sizeof *in);
-        if ((calls[call] | 32) == 'w')
-            ok(tt_unet_run(other->unet, in, timesteps, out, &err));
-        else
-            ok(tt_unet_run_reusing(other->unet, in, timesteps, out, &err));
-        for (uint32_t i = 0; batch == 2 && i < n; i++)
-            out[i] += p.cfg_scale * (out[n + i] - out[i]);
-        ok(tt_scheduler_step(scheduler, call, out, NULL, latent, &err));
         float bar = call > 0 ? 0.0f : 1e-3f;
-        for (uint32_t i = 0; i < n; i++)
-            if (!(latent[i] - r->latents[call][i] <= bar && r->latents[call][i] - latent[i] <= bar))
-                fail_msg("%s, call %u: %g instead of %g", calls, (unsigned)call, (double)r->latents[call][i],
-                         (double)latent[i]);
-        memcpy(latent, r->latents[call], n * sizeof *latent);
+        call_reference(r, calls[call], call, &savers, p.cfg_scale, seen->inputs[0]);
+        for (uint32_t i = 0; i < r->n; i++)
+            if (!(r->latent[i] - seen->latents[call][i] <= bar && seen->latents[call][i] - r->latent[i] <= bar))
+                fail_msg("%s, call %u: %g instead of %g", calls, (unsigned)call, (double)seen->latents[call][i],
+                         (double)r->latent[i]);
+        memcpy(r->latent, seen->latents[call], r->n * sizeof *r->latent);
     }
-    tt_scheduler_destroy(scheduler);
-    tt_scheduler_config_free(config);
-    tt_condition_free(&condition);
     tt_image_free(&image);
-    free(r);
+    free(seen);
+    free_reference(r);
     tt_model_destroy(model);
-    tt_model_destroy(other);
 }
 
 static void test_loops(void **state)

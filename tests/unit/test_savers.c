@@ -40,6 +40,8 @@ static void test_schedules(void **state)
     tt_savers s = {.guidance_stop = 1.0f};
     check(NULL, true, "WWWWW");
     check(NULL, false, "wwwww");
+    check(&(tt_savers){.guidance_stop = 0}, true, "WWWWW");
+    check(&(tt_savers){.guidance_start = 0.4f}, true, "wwWWW");
     check(&s, true, "WWWWW");
     check(&s, false, "wwwww");
     s.guidance_stop = 0.4f;
@@ -92,7 +94,8 @@ static void test_refusals(void **state)
 {
     (void)state;
     tt_error err = {""};
-    const tt_savers good[] = {{.guidance_stop = 1.0f},
+    const tt_savers good[] = {{.guidance_stop = 0},
+                              {.guidance_stop = 1.0f},
                               {.guidance_start = 0.1f, .guidance_stop = 0.2f},
                               {.guidance_stop = 1.0f, .reuse_interval = 100, .reuse_depth = 6, .kv_downsample = 8}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -102,7 +105,8 @@ static void test_refusals(void **state)
     refuse((tt_savers){.guidance_stop = NAN}, "out of range");
     refuse((tt_savers){.guidance_start = NAN, .guidance_stop = 1}, "out of range");
     refuse((tt_savers){.guidance_start = 0.5f, .guidance_stop = 0.5f}, "leaves none");
-    refuse((tt_savers){.guidance_stop = 0}, "leaves none");
+    refuse((tt_savers){.guidance_start = 1}, "from 1 to 1 of the steps leaves none");
+    refuse((tt_savers){.guidance_stop = -1}, "out of range");
     refuse((tt_savers){.guidance_stop = 1, .reuse_interval = 101}, "interval of 101");
     refuse((tt_savers){.guidance_stop = 1, .reuse_depth = 7}, "has 6 residual blocks");
     refuse((tt_savers){.guidance_stop = 1, .kv_downsample = 9}, "at 9 resolutions");

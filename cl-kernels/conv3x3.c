@@ -1,6 +1,7 @@
 /* conv3x3.c - launcher of conv3x3.cl. */
 #include "cl-kernels/conv3x3.h"
 
+#include "cl-kernels/gpu-tile.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/zero-border.h"
 
@@ -73,6 +74,25 @@ static double count_bytes(const tt_kernels *kernels, const tt_conv3x3_args *args
     return bytes;
 }
 
+/* The launch as register tiles for GPUs take it. */
+static tt_gpu_tile_args gpu_args(const tt_conv3x3_args *args, const tt_tile_weights *weights, double flops,
+                                 double bytes)
+{
+    return (tt_gpu_tile_args){.stem = "conv3x3",
+                              .in = args->in,
+                              .matrix = args->matrix,
+                              .weights = *weights,
+                              .mode = args->mode,
+                              .per_image_bias = args->per_image_bias,
+                              .residual = args->residual,
+                              .activation = args->activation,
+                              .out = args->out,
+                              .scratch = args->scratch,
+                              .scratch_offset = args->scratch_offset,
+                              .flops = flops,
+                              .bytes = bytes};
+}
+
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
                             tt_error *err)
 {
@@ -84,17 +104,27 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
+    double flops = 18.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
+    double bytes = count_bytes(kernels, args);
+    if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
+        tt_gpu_tile_args gpu = gpu_args(args, &weights, flops, bytes);
+        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu);
+        if (variant != NULL)
+            return tt_gpu_tile_record(kernels, &gpu, variant, recorder, err);
+    }
     if (status == TT_OK)
         status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "conv3x3.cl", plan.options, "conv3x3", err);
     set_arguments(&launcher, args, &weights, &plan);
-    double flops = 18.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
-    return tt_tile_record(&launcher, &plan, "conv3x3", flops, count_bytes(kernels, args), recorder);
+    return tt_tile_record(&launcher, &plan, "conv3x3", flops, bytes, recorder);
 }
 
-size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *in,
+                                const tt_plane *out)
 {
+    if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return tt_gpu_tile_scratch_bytes(matrix, in);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

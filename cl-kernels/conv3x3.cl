@@ -9,39 +9,7 @@
  * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
 #include "common.clh"
 #include "place.clh"
-
-#define TT_CONV_SAME 0
-#define TT_CONV_DOWN 1
-#define TT_CONV_DOWN_ASYM 2
-#define TT_CONV_UP 3
-
-/* Row (or column) of the bordered input, 0 .. n_in + 1, that output row `out` of n_out reads at tap 0, 1 or 2. */
-static uint tap_row(uint mode, uint out, uint tap, uint n_out, uint n_in)
-{
-    switch (mode) {
-    case TT_CONV_DOWN:
-        return 2 * out + tap;
-    case TT_CONV_DOWN_ASYM:
-        return 2 * out + tap + 1;
-    case TT_CONV_UP: {
-        uint fine = out + tap; /* row of the bordered upsampled picture */
-        return fine == 0 ? 0 : fine > n_out ? n_in + 1 : (fine - 1) / 2 + 1;
-    }
-    default:
-        return out + tap;
-    }
-}
-
-/* What a tap needs to know about both pictures. */
-typedef struct conv_shape {
-    uint out_width, out_height, in_width, in_height, mode;
-} conv_shape;
-
-static conv_shape make_conv_shape(uint4 shape, uint4 input, uint mode)
-{
-    conv_shape conv = {shape.x, shape.y, input.x, input.y, mode};
-    return conv;
-}
+#include "conv3x3-taps.clh"
 
 /* Unit of the input under a tap of an output place. */
 static uint tap_unit(tt_geometry in, const conv_shape *conv, tt_place place, uint tap_y, uint tap_x)

@@ -26,7 +26,8 @@ typedef struct tt_conv3x3_args {
 
 /* Bytes of scratch with which the launch is faster; 0 when it would not help. Without scratch the results are as good.
  */
-size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out);
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *in,
+                                const tt_plane *out);
 
 tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_recorder *recorder,
                             tt_error *err);

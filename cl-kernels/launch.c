@@ -37,6 +37,16 @@ void tt_launcher_plane(tt_launcher *launcher, const tt_plane *plane, bool at_cor
     set(launcher, sizeof(geometry), &geometry);
 }
 
+void tt_launcher_texels(tt_launcher *launcher, const tt_plane *plane, bool at_corner, tt_texel texel)
+{
+    cl_uint4 geometry = geometry_of(plane, at_corner);
+    cl_mem image = NULL;
+    if (launcher->status == TT_OK)
+        launcher->status = tt_buffer_texels(launcher->kernels->device, plane->mem, texel, &image, launcher->err);
+    set(launcher, sizeof(image), &image);
+    set(launcher, sizeof(geometry), &geometry);
+}
+
 void tt_launcher_buffer(tt_launcher *launcher, cl_mem buffer)
 {
     set(launcher, sizeof(buffer), &buffer);

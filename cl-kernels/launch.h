@@ -21,6 +21,9 @@ tt_launcher tt_launcher_begin(const tt_kernels *kernels, const char *file, const
  * (of the border's corner with at_corner) in the first slice, units of a row, of an image and of a slice. */
 void tt_launcher_plane(tt_launcher *launcher, const tt_plane *plane, bool at_corner);
 
+/* The same with an image over the plane's buffer in place of the buffer. */
+void tt_launcher_texels(tt_launcher *launcher, const tt_plane *plane, bool at_corner, tt_texel texel);
+
 /* One argument each. */
 void tt_launcher_buffer(tt_launcher *launcher, cl_mem buffer);
 void tt_launcher_uint4(tt_launcher *launcher, uint32_t a, uint32_t b, uint32_t c, uint32_t d);

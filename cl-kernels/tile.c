@@ -98,7 +98,8 @@ tt_status tt_tile_prepare(const tt_kernels *kernels, const tt_matrix *matrix, cl
                           tt_recorder *recorder, tt_tile_weights *weights, tt_error *err)
 {
     *weights = (tt_tile_weights){.mem = matrix->values.mem, .dtype = matrix->dtype};
-    if (scratch == NULL || kernels->family == TT_FAMILY_CPU_TILE || !tt_quant_is_type(matrix->dtype))
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8 || scratch == NULL || kernels->family == TT_FAMILY_CPU_TILE ||
+        !tt_quant_is_type(matrix->dtype))
         return TT_OK;
     *weights = (tt_tile_weights){
         .mem = scratch, .offset = scratch_offset, .dtype = kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32};

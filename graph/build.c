@@ -318,7 +318,9 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     op.activation = o->activation;
     op.mode = o->mode;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(
+            graph, &op,
+            tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[in].plane, &graph->nodes[op.out].plane)))
         return TT_NONE;
     return add_op(graph, op, true);
 }

@@ -1,0 +1,208 @@
+/* gpu-tile.c - launcher of gpu-tile.cl and the table of its variants. */
+#include "cl-kernels/gpu-tile.h"
+
+#include "base/checked.h"
+#include "cl-kernels/gpu-codes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Lanes of a work-group; rows of weights that are staged in local memory at a time. */
+enum { LANES = 64, STAGED = 8, UNSTAGED = 1 << 30, PANEL = 32 };
+
+/* From how many positions on a work-group of tiles is worth its 64 lanes. */
+enum { FEWEST_POSITIONS = 64 };
+
+/* All variants. Two positions halve the reads of weights and double the registers; a run of four slices halves the
+ * additions to float sums and holds twice as many inputs. */
+static const tt_gpu_variant table[] = {
+    {"plain", true, 0, 0, TT_GPU_CACHE, false},
+    {"2 local texels", false, 2, 2, TT_GPU_LOCAL, true},
+    {"2 local", false, 2, 2, TT_GPU_LOCAL, false},
+    {"1 cache", false, 1, 2, TT_GPU_CACHE, false},
+    {"2 cache", false, 2, 2, TT_GPU_CACHE, false},
+    {"2 cache texels", false, 2, 2, TT_GPU_CACHE, true},
+    {"1 local texels", false, 1, 2, TT_GPU_LOCAL, true},
+    {"2 local texels, runs of 4", false, 2, 4, TT_GPU_LOCAL, true},
+    {"1 cache, runs of 4", false, 1, 4, TT_GPU_CACHE, false},
+    {"1 sub-group", false, 1, 2, TT_GPU_SUBGROUP, false},
+    {"2 sub-group texels", false, 2, 2, TT_GPU_SUBGROUP, true},
+};
+
+enum { N_TABLE = sizeof(table) / sizeof(table[0]) };
+
+static bool is_int8(const tt_gpu_tile_args *args)
+{
+    return args->matrix->arithmetic == TT_ARITHMETIC_INT8;
+}
+
+static bool is_half(const tt_gpu_tile_args *args)
+{
+    return args->matrix->arithmetic == TT_ARITHMETIC_HALF;
+}
+
+/* What a texel of the activations is. */
+static tt_texel texel_of(const tt_kernels *kernels, const tt_gpu_tile_args *args)
+{
+    if (is_int8(args))
+        return TT_TEXEL_WORD;
+    return kernels->storage == TT_STORAGE_F16 ? TT_TEXEL_HALF4 : TT_TEXEL_FLOAT4;
+}
+
+static bool has_texels(const tt_kernels *kernels, const tt_gpu_tile_args *args)
+{
+    tt_texel texel = texel_of(kernels, args);
+    if (is_int8(args))
+        return tt_buffer_has_texels(kernels->device, args->scratch, texel);
+    return tt_buffer_has_texels(kernels->device, args->in.mem, texel) &&
+           (args->in2 == NULL || tt_buffer_has_texels(kernels->device, args->in2->mem, texel));
+}
+
+static bool can_run(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant)
+{
+    bool is_block_type = !is_int8(args) && tt_quant_is_type(args->weights.dtype);
+    if (variant->is_plain)
+        return !is_int8(args);
+    if (is_block_type || (variant->run > 2 && !is_half(args)))
+        return false;
+    if (variant->weights == TT_GPU_SUBGROUP && !tt_device_caps(kernels->device)->has_subgroups)
+        return false;
+    return !variant->has_texels || has_texels(kernels, args);
+}
+
+/* The table's choice. Float is the form that is compared with other implementations, and the plain kernel sums it in
+ * blocks. Staging pays where local memory is memory of its own (Adreno); elsewhere one position leaves room in the
+ * registers. Untested on phones. */
+static const char *first_choice(const tt_kernels *kernels, const tt_gpu_tile_args *args)
+{
+    bool is_small = tt_plane_positions(&args->out) < FEWEST_POSITIONS;
+    if (!is_int8(args) && (is_small || !is_half(args)))
+        return "plain";
+    if (!tt_device_caps(kernels->device)->has_local_memory)
+        return "1 cache";
+    return has_texels(kernels, args) ? "2 local texels" : "2 local";
+}
+
+size_t tt_gpu_tile_variants(const tt_kernels *kernels, const tt_gpu_tile_args *args,
+                            const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS])
+{
+    const char *first = first_choice(kernels, args);
+    size_t n = 0;
+    for (size_t i = 0; i < N_TABLE; i++) {
+        if (!can_run(kernels, args, &table[i]))
+            continue;
+        variants[n++] = &table[i];
+        if (strcmp(table[i].name, first) == 0) {
+            variants[n - 1] = variants[0];
+            variants[0] = &table[i];
+        }
+    }
+    return n;
+}
+
+const tt_gpu_variant *tt_gpu_tile_choose(const tt_kernels *kernels, const tt_gpu_tile_args *args)
+{
+    const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS];
+    size_t n = tt_gpu_tile_variants(kernels, args, variants);
+    return n == 0 || variants[0]->is_plain ? NULL : variants[0];
+}
+
+/* GPU_DOT of gpu-dot.clh. */
+static int dot_of(const tt_kernels *kernels)
+{
+    switch (kernels->dot.int8) {
+    case TT_DOT_GPU_KHR:
+        return 1;
+    case TT_DOT_GPU_QCOM:
+        return 2;
+    case TT_DOT_GPU_ARM:
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+/* OpenCL C knows the Khronos dot products from 3.0 on. */
+static void write_options(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
+                          char *options, size_t n_bytes)
+{
+    int math = is_int8(args) ? 2 : is_half(args) ? 1 : 0, dot = math == 2 ? dot_of(kernels) : 0;
+    (void)snprintf(options, n_bytes,
+                   "-DGPU_MATH=%d -DGPU_DOT=%d -DGPU_TAPS=%u -DGPU_SOURCES=%d -DGPU_POSITIONS=%u -DGPU_RUN=%u "
+                   "-DGPU_WEIGHTS=%d -DGPU_TEX=%d -DGPU_LANES=%d -DGPU_STAGED=%d -DTT_WEIGHT_HALF=%d%s",
+                   math, dot, args->matrix->n_taps, math != 2 && args->in2 != NULL ? 2 : 1, variant->positions,
+                   math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels, LANES,
+                   variant->weights == TT_GPU_LOCAL ? STAGED : UNSTAGED, args->weights.dtype == TT_F16,
+                   dot == 1 ? " -cl-std=CL3.0" : "");
+}
+
+static void set_input(tt_launcher *launcher, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
+                      const tt_plane *plane)
+{
+    bool at_corner = args->matrix->n_taps > 1;
+    if (variant->has_texels)
+        tt_launcher_texels(launcher, plane, at_corner, texel_of(launcher->kernels, args));
+    else
+        tt_launcher_plane(launcher, plane, at_corner);
+}
+
+static void set_arguments(tt_launcher *launcher, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
+                          const tt_gpu_codes *codes)
+{
+    const tt_plane *out = &args->out, *in = is_int8(args) ? &codes->plane : &args->in;
+    set_input(launcher, args, variant, in);
+    set_input(launcher, args, variant, is_int8(args) || args->in2 == NULL ? in : args->in2);
+    tt_launcher_buffer(launcher, in->mem);
+    tt_launcher_uint(launcher, codes->about_shift);
+    tt_launcher_buffer(launcher, args->weights.mem);
+    tt_launcher_uint(launcher, (uint32_t)(args->weights.offset / 16));
+    tt_launcher_buffer(launcher, args->matrix->bias.mem);
+    tt_launcher_plane(launcher, args->per_image_bias != NULL ? args->per_image_bias : out, false);
+    tt_launcher_plane(launcher, args->residual != NULL ? args->residual : out, false);
+    tt_launcher_plane(launcher, out, false);
+    tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
+    tt_launcher_uint4(launcher, args->in.width, args->in.height, tt_plane_slices(in), tt_matrix_slices(args->matrix));
+    tt_launcher_uint4(launcher, (args->per_image_bias != NULL ? 1u : 0u) | (args->residual != NULL ? 2u : 0u),
+                      (uint32_t)args->activation, (uint32_t)args->mode, args->matrix->is_geglu);
+}
+
+static tt_gpu_codes_args codes_args(const tt_gpu_tile_args *args)
+{
+    return (tt_gpu_codes_args){.in = args->in,
+                               .in2 = args->in2,
+                               .with_border = args->matrix->n_taps > 1,
+                               .scratch = args->scratch,
+                               .scratch_offset = args->scratch_offset};
+}
+
+tt_status tt_gpu_tile_record(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
+                             tt_recorder *recorder, tt_error *err)
+{
+    char options[320];
+    tt_gpu_codes codes = {0};
+    tt_gpu_codes_args coding = codes_args(args);
+    tt_status status = is_int8(args) ? tt_gpu_codes_record(kernels, &coding, recorder, &codes, err) : TT_OK;
+    if (status != TT_OK)
+        return status;
+    write_options(kernels, args, variant, options, sizeof(options));
+    tt_launcher launcher = tt_launcher_begin(kernels, "gpu-tile.cl", options, "gpu_tile", err);
+    set_arguments(&launcher, args, variant, &codes);
+    size_t items = tt_ceil_div(tt_plane_positions(&args->out), variant->positions);
+    tt_launch launch = {.stem = args->stem,
+                        .n_dims = 2,
+                        .global = {tt_round_up(items, LANES), tt_ceil_div(args->matrix->n_out, PANEL), 1},
+                        .local = {LANES, 1, 1},
+                        .flops = args->flops,
+                        .bytes = args->bytes};
+    return tt_launcher_record(&launcher, &launch, recorder);
+}
+
+size_t tt_gpu_tile_scratch_bytes(const tt_matrix *matrix, const tt_plane *in)
+{
+    if (matrix->arithmetic != TT_ARITHMETIC_INT8)
+        return 0;
+    tt_plane plane = *in;
+    plane.border = matrix->n_taps > 1;
+    plane.channels = tt_matrix_slices(matrix) * 4;
+    return tt_gpu_codes_bytes(&(tt_gpu_codes_args){.in = plane, .with_border = true});
+}

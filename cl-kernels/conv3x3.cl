@@ -26,6 +26,7 @@ static uint tap_unit(tt_geometry in, const conv_shape *conv, tt_place place, uin
 #include "quant.clh"
 #include "quant-tile.clh"
 #endif
+#include "tile-activate.clh"
 #include "tile.clh"
 
 /* Units of the job's positions at every tap; positions beyond the last one repeat it. */

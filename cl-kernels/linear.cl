@@ -17,6 +17,7 @@
 #include "quant.clh"
 #include "quant-tile.clh"
 #endif
+#include "tile-activate.clh"
 #include "tile.clh"
 
 /* Units of the job's positions in a plane; positions beyond the last one repeat it. */

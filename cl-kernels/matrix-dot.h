@@ -14,7 +14,7 @@
 #ifndef TT_CL_KERNELS_MATRIX_DOT_H
 #define TT_CL_KERNELS_MATRIX_DOT_H
 
-#include "cl-kernels/matrix.h"
+#include "cl-kernels/matrix-rows.h"
 
 /* Bytes of a block, groups of four bytes in it, outputs of a panel. */
 enum { TT_DOT_BLOCK_BYTES = 64, TT_DOT_GROUPS = 16, TT_DOT_PANEL = 32 };
@@ -24,6 +24,14 @@ uint32_t tt_dot_block_channels(tt_arithmetic arithmetic);
 
 /* Channel blocks of both sources, and bytes of a panel with its scales and sums. */
 uint32_t tt_dot_blocks(const tt_matrix *matrix);
-size_t tt_dot_panel_bytes(const tt_matrix *matrix, const tt_kernels *kernels);
+size_t tt_dot_panel_bytes(const tt_matrix *matrix);
+
+/* For packing (matrix.c): sets the arithmetic of a matrix whose other numbers are known, and the packing's family and
+ * dtype with it; FLOAT where the device has no unit or the matrix is too small to gain. */
+void tt_dot_describe(const tt_kernels *kernels, tt_matrix *matrix);
+
+/* True when a matrix's panels are packed by tt_dot_pack_panel (HALF on GPUs is packed as ever). */
+bool tt_dot_packs(const tt_matrix *matrix);
+void tt_dot_pack_panel(const tt_packing *pack, const tt_output_row *rows, uint8_t *panel);
 
 #endif

@@ -6,30 +6,18 @@
 #include "cl-kernels/matrix.h"
 
 #include "base/checked.h"
+#include "cl-kernels/matrix-dot.h"
+#include "cl-kernels/matrix-rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = TT_QUANT_PANEL, CHUNK_COLUMNS = 144, MAX_BLOCK = 256 };
-
-/* Everything that stays the same while a matrix is packed. */
-typedef struct packing {
-    const tt_matrix_part *parts;
-    uint32_t n_parts;
-    const tt_matrix *matrix;
-    uint32_t n_slices, n_panels;
-} packing;
+enum { PANEL = TT_QUANT_PANEL, CHUNK_COLUMNS = 144 };
 
 uint32_t tt_matrix_columns(const tt_matrix *matrix)
 {
     return matrix->n_in * matrix->n_taps;
 }
-
-/* One output of the stacked parts; part NULL: padding. */
-typedef struct output_row {
-    const tt_matrix_part *part;
-    uint32_t row;
-} output_row;
 
 /* Some slices of one source: where they start and which stored columns they hold. */
 typedef struct chunk {
@@ -37,81 +25,8 @@ typedef struct chunk {
     uint32_t first_channel, n_channels; /* of the stored tensor; fewer than 4 * n_slices at the end of a source */
 } chunk;
 
-static const tt_matrix_part *find_part(const packing *pack, uint32_t output, uint32_t *row)
-{
-    for (uint32_t i = 0; i < pack->n_parts; i++) {
-        if (output < pack->parts[i].n_out) {
-            *row = output;
-            return &pack->parts[i];
-        }
-        output -= pack->parts[i].n_out;
-    }
-    return NULL;
-}
-
-/* The output at a lane of a panel. GEGLU: 16 values, then their 16 gates. */
-static output_row row_at(const packing *pack, uint32_t panel, uint32_t lane)
-{
-    const tt_matrix *matrix = pack->matrix;
-    uint32_t limit = matrix->n_out, output = panel * PANEL + lane, base = 0;
-    if (matrix->is_geglu) {
-        limit = matrix->n_out / 2;
-        output = panel * (PANEL / 2) + lane % (PANEL / 2);
-        base = lane < PANEL / 2 ? 0 : limit;
-    }
-    output_row found = {NULL, 0};
-    if (output < limit)
-        found.part = find_part(pack, base + output, &found.row);
-    return found;
-}
-
-/* Decodes n stored elements from index `first` on; blocks are opened whole. */
-static void read_elements(tt_dtype dtype, const void *stored, size_t first, size_t n, float *values)
-{
-    float decoded[MAX_BLOCK];
-    size_t size = tt_dtype_block(dtype), n_bytes = tt_dtype_block_bytes(dtype);
-    const uint8_t *bytes = stored;
-    if (size == 1) {
-        tt_to_float(dtype, bytes + first * n_bytes, values, n);
-        return;
-    }
-    for (size_t i = 0; i < n;) {
-        size_t within = (first + i) % size, count = size - within < n - i ? size - within : n - i;
-        tt_to_float(dtype, bytes + (first + i) / size * n_bytes, decoded, size);
-        memcpy(values + i, decoded + within, count * sizeof(float));
-        i += count;
-    }
-}
-
-/* Scale or offset of an output of w8c. */
-static float channel_number(const void *numbers, uint32_t row)
-{
-    float number = 0.0f;
-    if (numbers != NULL)
-        memcpy(&number, (const uint8_t *)numbers + row * sizeof(float), sizeof(number));
-    return number;
-}
-
-/* Reads n stored columns of one output as float. */
-static void read_floats(const packing *pack, output_row from, size_t first_column, size_t n, float *values)
-{
-    const tt_matrix_part *part = from.part;
-    if (!part->transposed)
-        read_elements(part->dtype, part->values, (size_t)from.row * tt_matrix_columns(pack->matrix) + first_column, n,
-                      values);
-    for (size_t i = 0; i < n && part->transposed; i++)
-        read_elements(part->dtype, part->values, (first_column + i) * part->n_out + from.row, 1, &values[i]);
-    if (part->dtype != TT_I8)
-        return;
-    float scale = channel_number(part->scale, from.row), offset = channel_number(part->offset, from.row);
-    for (size_t i = 0; i < n; i++) {
-        float product = scale * values[i];
-        values[i] = product + offset;
-    }
-}
-
 /* The same as half: F16 is copied bit by bit. */
-static void read_halves(const packing *pack, output_row from, size_t first_column, size_t n, uint16_t *values)
+static void read_halves(const tt_packing *pack, tt_output_row from, size_t first_column, size_t n, uint16_t *values)
 {
     const tt_matrix_part *part = from.part;
     if (part->dtype == TT_F16 && !part->transposed) {
@@ -121,12 +36,13 @@ static void read_halves(const packing *pack, output_row from, size_t first_colum
         return;
     }
     float floats[CHUNK_COLUMNS];
-    read_floats(pack, from, first_column, n, floats);
+    tt_packing_floats(pack, from, first_column, n, floats);
     tt_to_half(floats, values, n);
 }
 
 /* Writes one chunk of a panel, halves. rows: the panel's 32 outputs; packed: the chunk's first value. */
-static void pack_chunk_half(const packing *pack, const output_row *rows, const chunk *part, uint16_t *restrict packed)
+static void pack_chunk_half(const tt_packing *pack, const tt_output_row *rows, const chunk *part,
+                            uint16_t *restrict packed)
 {
     uint16_t table[PANEL][CHUNK_COLUMNS];
     uint32_t taps = pack->matrix->n_taps;
@@ -147,7 +63,8 @@ static void pack_chunk_half(const packing *pack, const output_row *rows, const c
 }
 
 /* The same, floats. */
-static void pack_chunk_float(const packing *pack, const output_row *rows, const chunk *part, float *restrict packed)
+static void pack_chunk_float(const tt_packing *pack, const tt_output_row *rows, const chunk *part,
+                             float *restrict packed)
 {
     float table[PANEL][CHUNK_COLUMNS];
     uint32_t taps = pack->matrix->n_taps;
@@ -155,7 +72,7 @@ static void pack_chunk_float(const packing *pack, const output_row *rows, const 
     for (uint32_t lane = 0; lane < PANEL; lane++) {
         size_t n = rows[lane].part != NULL ? n_stored : 0;
         if (n > 0)
-            read_floats(pack, rows[lane], (size_t)part->first_channel * taps, n, table[lane]);
+            tt_packing_floats(pack, rows[lane], (size_t)part->first_channel * taps, n, table[lane]);
         for (size_t i = n; i < n_columns; i++)
             table[lane][i] = 0.0f;
     }
@@ -169,7 +86,7 @@ static void pack_chunk_float(const packing *pack, const output_row *rows, const 
 }
 
 /* The chunk that starts at a slice; chunks never cross from one source to the other. */
-static chunk chunk_at(const packing *pack, uint32_t slice)
+static chunk chunk_at(const tt_packing *pack, uint32_t slice)
 {
     const tt_matrix *matrix = pack->matrix;
     uint32_t split_slice = (matrix->split + 3) / 4;
@@ -185,7 +102,7 @@ static chunk chunk_at(const packing *pack, uint32_t slice)
 }
 
 /* A panel that keeps its type. */
-static void pack_quantized(const packing *pack, const output_row *rows, uint8_t *panel)
+static void pack_quantized(const tt_packing *pack, const tt_output_row *rows, uint8_t *panel)
 {
     tt_dtype dtype = pack->matrix->dtype;
     size_t n_columns = tt_matrix_columns(pack->matrix), row_bytes = (size_t)tt_dtype_bytes(dtype, n_columns);
@@ -195,17 +112,21 @@ static void pack_quantized(const packing *pack, const output_row *rows, uint8_t 
         if (part == NULL)
             continue;
         codes[lane].codes = (const uint8_t *)part->values + rows[lane].row * row_bytes;
-        codes[lane].scale = channel_number(part->scale, rows[lane].row);
-        codes[lane].offset = channel_number(part->offset, rows[lane].row);
+        codes[lane].scale = tt_packing_number(part->scale, rows[lane].row);
+        codes[lane].offset = tt_packing_number(part->offset, rows[lane].row);
     }
     tt_quant_pack_panel(dtype, codes, n_columns, panel);
 }
 
-static void pack_panel(const packing *pack, uint32_t panel, void *values)
+static void pack_panel(const tt_packing *pack, uint32_t panel, void *values)
 {
-    output_row rows[PANEL];
+    tt_output_row rows[PANEL];
     for (uint32_t lane = 0; lane < PANEL; lane++)
-        rows[lane] = row_at(pack, panel, lane);
+        rows[lane] = tt_packing_row(pack, panel, lane);
+    if (tt_dot_packs(pack->matrix)) {
+        tt_dot_pack_panel(pack, rows, (uint8_t *)values + panel * tt_dot_panel_bytes(pack->matrix));
+        return;
+    }
     if (tt_quant_is_type(pack->matrix->dtype)) {
         size_t panel_bytes = pack->matrix->values.n_bytes / pack->n_panels;
         pack_quantized(pack, rows, (uint8_t *)values + panel * panel_bytes);
@@ -223,13 +144,13 @@ static void pack_panel(const packing *pack, uint32_t panel, void *values)
     }
 }
 
-static void pack_bias(const packing *pack, float *bias)
+static void pack_bias(const tt_packing *pack, float *bias)
 {
     for (uint32_t i = 0; i < pack->n_panels * PANEL; i++) {
-        output_row from = row_at(pack, i / PANEL, i % PANEL);
+        tt_output_row from = tt_packing_row(pack, i / PANEL, i % PANEL);
         bias[i] = 0.0f;
         if (from.part != NULL && from.part->bias != NULL)
-            read_elements(from.part->bias_dtype, from.part->bias, from.row, 1, &bias[i]);
+            tt_packing_read(from.part->bias_dtype, from.part->bias, from.row, 1, &bias[i]);
     }
 }
 
@@ -300,6 +221,7 @@ static tt_status describe(const tt_kernels *kernels, const tt_matrix_part *parts
                        (unsigned long long)n_out, matrix->n_in, matrix->split, matrix->n_taps);
     matrix->n_out = (uint32_t)n_out;
     matrix->dtype = packed_type(kernels->storage, parts, n_parts, matrix);
+    tt_dot_describe(kernels, matrix);
     return TT_OK;
 }
 
@@ -309,9 +231,9 @@ static uint32_t count_slices(const tt_matrix *matrix)
     return (matrix->split + 3) / 4 + (matrix->n_in - matrix->split + 3) / 4;
 }
 
-static packing make_packing(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix)
+static tt_packing make_packing(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix)
 {
-    return (packing){parts, n_parts, matrix, count_slices(matrix), (matrix->n_out + PANEL - 1) / PANEL};
+    return (tt_packing){parts, n_parts, matrix, count_slices(matrix), (matrix->n_out + PANEL - 1) / PANEL};
 }
 
 /* Bytes of the packed values; false when they do not fit in memory. */
@@ -319,6 +241,8 @@ static bool packed_bytes(const tt_matrix *matrix, size_t *n_bytes)
 {
     size_t n_panels = ((size_t)matrix->n_out + PANEL - 1) / PANEL, size = matrix->dtype == TT_F16 ? 2 : 4;
     tt_quant_layout layout;
+    if (tt_dot_packs(matrix))
+        return tt_mul_size(n_panels, tt_dot_panel_bytes(matrix), n_bytes);
     if (tt_quant_is_type(matrix->dtype))
         return tt_quant_layout_of(matrix->dtype, tt_matrix_columns(matrix), &layout) &&
                tt_mul_size(n_panels, layout.n_bytes, n_bytes);
@@ -348,7 +272,7 @@ uint32_t tt_matrix_panels(const tt_matrix *matrix)
 void tt_matrix_pack_panels(const tt_matrix_part *parts, uint32_t n_parts, const tt_matrix *matrix, uint32_t first_panel,
                            uint32_t n_panels, void *bytes)
 {
-    packing pack = make_packing(parts, n_parts, matrix);
+    tt_packing pack = make_packing(parts, n_parts, matrix);
     for (uint32_t i = 0; i < n_panels; i++)
         pack_panel(&pack, first_panel + i, bytes);
 }
@@ -361,7 +285,7 @@ void tt_matrix_pack(const tt_matrix_part *parts, uint32_t n_parts, const tt_matr
 tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part *parts, uint32_t n_parts,
                                 tt_matrix *matrix, tt_error *err)
 {
-    packing pack = make_packing(parts, n_parts, matrix);
+    tt_packing pack = make_packing(parts, n_parts, matrix);
     void *bytes = NULL;
     tt_status status = tt_buffer_create(kernels->device, matrix->bias.n_bytes, "bias", &matrix->bias, err);
     if (status == TT_OK)

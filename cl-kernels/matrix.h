@@ -34,6 +34,7 @@ typedef struct tt_matrix {
     bool is_geglu;            /* outputs j and j + n_out/2 are neighbours: see below */
     tt_arithmetic arithmetic; /* in use: kernels->arithmetic, or less where the device or the shape has no unit; not
                                  FLOAT: values are packed as in matrix-dot.h and dtype is I8, BF16 or F16 */
+    tt_family family;         /* for which of the packings of matrix-dot.h */
 } tt_matrix;
 
 /* Packs n_parts tensors stacked along the output dimension (QKV as one matrix), all with n_in inputs and n_taps taps

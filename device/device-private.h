@@ -42,6 +42,7 @@ struct tt_device {
     tt_source_fn sources;
     tt_program *programs; /* list, newest first */
     tt_texels *texels;    /* list */
+    uint32_t notes[TT_DEVICE_N_NOTES];
 };
 
 /* Releases the images over a buffer, or all with NULL. */

@@ -169,6 +169,11 @@ const tt_log *tt_device_log(const tt_device *device)
     return device->log;
 }
 
+uint32_t *tt_device_note(tt_device *device, tt_device_note_kind kind)
+{
+    return &device->notes[kind];
+}
+
 tt_status tt_device_finish(tt_device *device, tt_error *err)
 {
     cl_int code = device->cl.finish(device->queue);

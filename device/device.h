@@ -59,6 +59,10 @@ bool tt_device_shares_memory(const tt_device *device);
 /* Kernel programs that were built or loaded so far; they stay until the device is closed. */
 size_t tt_device_n_programs(const tt_device *device);
 
+/* What other rooms found out about the device and keep with it, a number each; zero at first. */
+typedef enum tt_device_note_kind { TT_DEVICE_NOTE_DOT = 0, TT_DEVICE_N_NOTES } tt_device_note_kind;
+uint32_t *tt_device_note(tt_device *device, tt_device_note_kind kind);
+
 /* A device buffer; counted in the device's account. */
 typedef struct tt_buffer {
     cl_mem mem;

@@ -2,6 +2,7 @@
 #include "cl-kernels/attention.h"
 
 #include "base/checked.h"
+#include "cl-kernels/attention-gpu.h"
 #include "cl-kernels/launch.h"
 
 #include <math.h>
@@ -79,19 +80,12 @@ static void count_work(const tt_kernels *kernels, const tt_attention_args *args,
     launch->bytes = 2 * tt_launch_plane_bytes(kernels, &args->q) + 2 * tt_launch_plane_bytes(kernels, &args->k);
 }
 
-tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args *args, tt_recorder *recorder,
-                              tt_error *err)
+tt_status tt_attention_record_planned(const tt_kernels *kernels, const tt_attention_args *args, tt_attention_plan *plan,
+                                      tt_recorder *recorder, tt_error *err)
 {
     const tt_plane *planes[4] = {&args->q, &args->k, &args->v, &args->out};
-    char options[160];
-    tt_launch launch;
-    tt_status status = check(args, err);
-    if (status == TT_OK)
-        status = make_plan(kernels, args, &launch, options, err);
-    if (status != TT_OK)
-        return status;
-    count_work(kernels, args, &launch);
-    tt_launcher launcher = tt_launcher_begin(kernels, "attention.cl", options, "attention", err);
+    count_work(kernels, args, &plan->launch);
+    tt_launcher launcher = tt_launcher_begin(kernels, plan->file, plan->options, plan->entry, err);
     for (size_t i = 0; i < 4; i++) {
         tt_launcher_buffer(&launcher, planes[i]->mem);
         tt_launcher_uint(&launcher, planes[i]->offset);
@@ -99,5 +93,20 @@ tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args
     tt_launcher_uint4(&launcher, args->q.height * args->q.width, args->k.height * args->k.width, args->q.batch,
                       args->causal);
     tt_launcher_float(&launcher, (float)(1.4426950408889634 / sqrt((double)args->head_dim)));
-    return tt_launcher_record(&launcher, &launch, recorder);
+    return tt_launcher_record(&launcher, &plan->launch, recorder);
+}
+
+tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args *args, tt_recorder *recorder,
+                              tt_error *err)
+{
+    tt_attention_plan plan = {.file = "attention.cl", .entry = "attention"};
+    tt_status status = check(args, err);
+    if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
+        const tt_attention_variant *variant = tt_attention_gpu_choose(kernels, args);
+        if (variant != NULL)
+            return tt_attention_gpu_record(kernels, args, variant, recorder, err);
+    }
+    if (status == TT_OK)
+        status = make_plan(kernels, args, &plan.launch, plan.options, err);
+    return status != TT_OK ? status : tt_attention_record_planned(kernels, args, &plan, recorder, err);
 }

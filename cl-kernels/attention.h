@@ -15,4 +15,15 @@ typedef struct tt_attention_args {
 tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args *args, tt_recorder *recorder,
                               tt_error *err);
 
+/* How a launch is made: program, build options, entry and sizes. */
+typedef struct tt_attention_plan {
+    const char *file, *entry;
+    char options[160];
+    tt_launch launch;
+} tt_attention_plan;
+
+/* For launchers of other programs with the arguments of attention.cl: records a launch of checked arguments. */
+tt_status tt_attention_record_planned(const tt_kernels *kernels, const tt_attention_args *args, tt_attention_plan *plan,
+                                      tt_recorder *recorder, tt_error *err);
+
 #endif

@@ -1,6 +1,7 @@
 /* dot.c - probes dot product units: a small product is computed and compared. */
 #include "cl-kernels/dot.h"
 
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot-system.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
@@ -189,6 +190,15 @@ tt_status tt_dot_probe(tt_device *device, tt_dot *dot, tt_error *err)
         if (status == TT_OK)
             status = best_unit(&kernels, false, p, &dot->int8, err);
         free(p);
+        if (status != TT_OK)
+            return status;
+    }
+    /* A limit below every unit of GPUs; the plain form is slower than float there, and for tests. */
+    tt_dot_unit highest = highest_unit();
+    if (*note == 0 && kernels.family == TT_FAMILY_GPU_PLAIN && highest == TT_DOT_PLAIN)
+        dot->int8 = TT_DOT_PLAIN;
+    else if (*note == 0 && kernels.family == TT_FAMILY_GPU_PLAIN && highest != TT_DOT_NONE) {
+        tt_status status = tt_dot_gpu_probe(device, dot, err);
         if (status != TT_OK)
             return status;
     }

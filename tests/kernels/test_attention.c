@@ -1,4 +1,5 @@
 /* test_attention.c - attention against its reference: head widths, ragged queries and keys, causal, sharp, views. */
+#include "cl-kernels/attention-gpu.h"
 #include "cl-kernels/attention.h"
 #include "cl-kernels/reference/attention.h"
 #include "tests/support/test-device.h"
@@ -66,7 +67,9 @@ static float *compute_reference(const attention_case *c, const float *q, const f
     return want;
 }
 
-static void check_case(const tt_kernels *form, const attention_case *c)
+/* variant: NULL, or one of the GPU's own, which may be off by `more`. */
+static void check_variant(const tt_kernels *form, const attention_case *c, const tt_attention_variant *variant,
+                          double more)
 {
     uint32_t channels = c->n_heads * c->head_dim;
     tt_test_tensor q = tt_test_tensor_create(form, channels, c->batch, c->height, c->width, 0);
@@ -88,12 +91,16 @@ static void check_case(const tt_kernels *form, const attention_case *c)
                               .causal = c->causal,
                               .out = out.plane};
     tt_recorder *recorder = tt_test_recorder();
-    tt_test_ok(tt_attention_record(form, &args, recorder, tt_test_error()));
+    if (variant == NULL)
+        tt_test_ok(tt_attention_record(form, &args, recorder, tt_test_error()));
+    else
+        tt_test_ok(tt_attention_gpu_record(form, &args, variant, recorder, tt_test_error()));
     tt_test_run(recorder);
-    char label[128];
-    (void)snprintf(label, sizeof(label), "attention %s: %s", tt_test_form_name(form), c->label);
+    char label[160];
+    (void)snprintf(label, sizeof(label), "attention %s %s: %s", tt_test_form_name(form),
+                   variant != NULL ? variant->name : "", c->label);
     float *got = tt_test_download(&out);
-    tt_test_close(got, want, tt_test_count(&out), tt_test_tolerance(form), label);
+    tt_test_close(got, want, tt_test_count(&out), tt_test_tolerance(form) + more, label);
     for (size_t i = 0; i < 3; i++)
         free(values[i]);
     free(want);
@@ -110,7 +117,39 @@ static void test_shapes(void **state)
     for (size_t f = 0; f < TT_TEST_N_FORMS; f++)
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
             if (!cases[i].is_large || !tt_test_small())
-                check_case(&tt_test_forms()[f], &cases[i]);
+                check_variant(&tt_test_forms()[f], &cases[i], NULL, 0);
+}
+
+/* The GPU's own variants, as many as the device can run. Storage forms take turns. */
+static void check_gpu_variants(tt_arithmetic arithmetic, double more)
+{
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tt_kernels form = tt_test_forms()[2 + i % 2];
+        form.arithmetic = arithmetic;
+        form.dot.half = TT_DOT_GPU_FP16;
+        const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS];
+        tt_attention_args args = {.head_dim = cases[i].head_dim};
+        size_t n = cases[i].is_large ? 0 : tt_attention_gpu_variants(&form, &args, variants);
+        for (size_t v = 0; v < n; v++)
+            if (variants[v]->is_half == (arithmetic == TT_ARITHMETIC_HALF) &&
+                (variants[v]->is_half || variants[v]->is_local))
+                check_variant(&form, &cases[i], variants[v], more);
+    }
+}
+
+static void test_gpu_local(void **state)
+{
+    (void)state;
+    check_gpu_variants(TT_ARITHMETIC_FLOAT, 1e-6);
+}
+
+/* Scores of half products are off by 2^-11 of themselves, and weights by as much. */
+static void test_gpu_half(void **state)
+{
+    (void)state;
+    if (!tt_device_caps(tt_test_device())->has_fp16)
+        skip();
+    check_gpu_variants(TT_ARITHMETIC_HALF, 4e-3);
 }
 
 /* Queries, keys and values as channel views of one plane, the output as a view of another whose rest stays untouched.
@@ -185,7 +224,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_views),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_gpu_local),
+                                       cmocka_unit_test(test_gpu_half), cmocka_unit_test(test_views),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

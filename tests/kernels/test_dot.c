@@ -1,4 +1,5 @@
 /* test_dot.c - the probe of dot product units: what it finds works, limits are kept, answers last. */
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot.h"
 #include "device/program.h"
 #include "tests/support/test-device.h"
@@ -78,12 +79,28 @@ static void test_limits(void **state)
     assert_true(wide.int8 <= best.int8 && wide.int8 <= TT_DOT_AVX512);
 }
 
+/* What a GPU's probe finds is what the device says that it has; a device that says nothing has nothing. */
+static void test_gpu_units(void **state)
+{
+    (void)state;
+    tt_dot dot;
+    const tt_caps *caps = tt_device_caps(tt_test_device());
+    tt_test_ok(tt_dot_gpu_probe(tt_test_device(), &dot, tt_test_error()));
+    print_message("as a GPU: half: %s, int8: %s\n", tt_dot_name(dot.half), tt_dot_name(dot.int8));
+    assert_int_equal(dot.half, caps->has_fp16 ? TT_DOT_GPU_FP16 : TT_DOT_NONE);
+    if (!caps->has_int_dot)
+        assert_int_equal(dot.int8, TT_DOT_NONE);
+    else
+        assert_true(dot.int8 >= TT_DOT_GPU_KHR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_answer_is_kept),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_gpu_units),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -1,0 +1,84 @@
+/* attention-gpu.c - launcher of attention-gpu.cl and the table of its variants. */
+#include "cl-kernels/attention-gpu.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Lanes of a work-group; output slices of an item whose sums are float and whose query is half or float; keys of a tile
+ * in local memory. */
+enum { LANES = 64, CHUNK_SLICES = 20, TILE_KEYS = 32 };
+
+static const tt_attention_variant table[] = {
+    {"plain", false, false}, {"local", false, true}, {"half", true, false}, {"half, local", true, true}};
+
+enum { N_TABLE = sizeof(table) / sizeof(table[0]) };
+
+static uint32_t slices_of(const tt_attention_args *args)
+{
+    return args->head_dim / 4;
+}
+
+/* Slices of one of equal chunks. */
+static uint32_t chunk_of(uint32_t slices)
+{
+    uint32_t n_chunks = (slices + CHUNK_SLICES - 1) / CHUNK_SLICES;
+    return (slices + n_chunks - 1) / n_chunks;
+}
+
+static bool can_run(const tt_kernels *kernels, const tt_attention_args *args, const tt_attention_variant *variant)
+{
+    uint32_t slices = slices_of(args);
+    uint64_t unit = variant->is_half ? 8 : 16, tile = (slices + chunk_of(slices)) * (uint64_t)TILE_KEYS * unit;
+    if (variant->is_local && tile > tt_device_caps(kernels->device)->local_bytes)
+        return false;
+    return !variant->is_half || (kernels->arithmetic != TT_ARITHMETIC_FLOAT && kernels->dot.half == TT_DOT_GPU_FP16);
+}
+
+/* Local memory pays where it is memory of its own. Untested on phones. */
+static const char *first_choice(const tt_kernels *kernels)
+{
+    if (kernels->arithmetic == TT_ARITHMETIC_FLOAT)
+        return "plain";
+    return tt_device_caps(kernels->device)->has_local_memory ? "half, local" : "half";
+}
+
+size_t tt_attention_gpu_variants(const tt_kernels *kernels, const tt_attention_args *args,
+                                 const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS])
+{
+    const char *first = first_choice(kernels);
+    size_t n = 0;
+    for (size_t i = 0; i < N_TABLE; i++) {
+        if (!can_run(kernels, args, &table[i]))
+            continue;
+        variants[n++] = &table[i];
+        if (strcmp(table[i].name, first) == 0) {
+            variants[n - 1] = variants[0];
+            variants[0] = &table[i];
+        }
+    }
+    return n;
+}
+
+const tt_attention_variant *tt_attention_gpu_choose(const tt_kernels *kernels, const tt_attention_args *args)
+{
+    const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS];
+    (void)tt_attention_gpu_variants(kernels, args, variants); /* the plain one always is among them */
+    return variants[0]->is_half || variants[0]->is_local ? variants[0] : NULL;
+}
+
+tt_status tt_attention_gpu_record(const tt_kernels *kernels, const tt_attention_args *args,
+                                  const tt_attention_variant *variant, tt_recorder *recorder, tt_error *err)
+{
+    uint32_t slices = slices_of(args), chunk = chunk_of(slices);
+    tt_attention_plan plan = {.file = "attention-gpu.cl", .entry = "attention_gpu"};
+    plan.launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {LANES, 1, 1}};
+    plan.launch.global[0] = tt_round_up((size_t)args->q.height * args->q.width, LANES);
+    plan.launch.global[1] = (size_t)args->n_heads * ((slices + chunk - 1) / chunk);
+    plan.launch.global[2] = args->q.batch;
+    (void)snprintf(plan.options, sizeof(plan.options),
+                   "-DHEAD_SLICES=%u -DCHUNK_SLICES=%u -DATTENTION_LANES=%d -DATTENTION_HALF=%d -DATTENTION_LOCAL=%d",
+                   slices, chunk, LANES, variant->is_half, variant->is_local);
+    return tt_attention_record_planned(kernels, args, &plan, recorder, err);
+}

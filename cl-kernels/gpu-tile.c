@@ -122,7 +122,16 @@ static int dot_of(const tt_kernels *kernels)
     }
 }
 
-/* OpenCL C knows the Khronos dot products from 3.0 on. */
+/* The Khronos dot products and sub-groups are parts of later languages. "": OpenCL C 1.2. */
+static const char *language_of(const tt_kernels *kernels, int dot, const tt_gpu_variant *variant)
+{
+    int version = 1;
+    if (dot != 1 && variant->weights != TT_GPU_SUBGROUP)
+        return "";
+    (void)sscanf(tt_device_caps(kernels->device)->info.version, "OpenCL %d", &version);
+    return version >= 3 ? " -cl-std=CL3.0" : version == 2 ? " -cl-std=CL2.0" : "";
+}
+
 static void write_options(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
                           char *options, size_t n_bytes)
 {
@@ -133,7 +142,7 @@ static void write_options(const tt_kernels *kernels, const tt_gpu_tile_args *arg
                    math, dot, args->matrix->n_taps, math != 2 && args->in2 != NULL ? 2 : 1, variant->positions,
                    math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels, LANES,
                    variant->weights == TT_GPU_LOCAL ? STAGED : UNSTAGED, args->weights.dtype == TT_F16,
-                   dot == 1 ? " -cl-std=CL3.0" : "");
+                   language_of(kernels, dot, variant));
 }
 
 static void set_input(tt_launcher *launcher, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,

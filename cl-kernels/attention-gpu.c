@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Lanes of a work-group; output slices of an item whose sums are float and whose query is half or float; keys of a tile
- * in local memory. */
+/* Most lanes of a work-group; output slices of an item whose sums are float and whose query is half or float; keys of a
+ * tile in local memory. */
 enum { LANES = 64, CHUNK_SLICES = 20, TILE_KEYS = 32 };
 
 static const tt_attention_variant table[] = {
@@ -72,13 +72,15 @@ tt_status tt_attention_gpu_record(const tt_kernels *kernels, const tt_attention_
                                   const tt_attention_variant *variant, tt_recorder *recorder, tt_error *err)
 {
     uint32_t slices = slices_of(args), chunk = chunk_of(slices);
-    tt_attention_plan plan = {.file = "attention-gpu.cl", .entry = "attention_gpu"};
-    plan.launch = (tt_launch){.stem = "attention", .n_dims = 3, .local = {LANES, 1, 1}};
-    plan.launch.global[0] = tt_round_up((size_t)args->q.height * args->q.width, LANES);
-    plan.launch.global[1] = (size_t)args->n_heads * ((slices + chunk - 1) / chunk);
-    plan.launch.global[2] = args->q.batch;
-    (void)snprintf(plan.options, sizeof(plan.options),
-                   "-DHEAD_SLICES=%u -DCHUNK_SLICES=%u -DATTENTION_LANES=%d -DATTENTION_HALF=%d -DATTENTION_LOCAL=%d",
-                   slices, chunk, LANES, variant->is_half, variant->is_local);
-    return tt_attention_record_planned(kernels, args, &plan, recorder, err);
+    char options[160];
+    (void)snprintf(options, sizeof(options),
+                   "-DHEAD_SLICES=%u -DCHUNK_SLICES=%u -DATTENTION_HALF=%d -DATTENTION_LOCAL=%d", slices, chunk,
+                   variant->is_half, variant->is_local);
+    size_t lanes = LANES;
+    tt_launcher launcher = tt_launcher_begin_group(kernels, "attention-gpu.cl", options, "attention_gpu", &lanes, err);
+    tt_launch launch = {.stem = "attention", .n_dims = 3, .local = {lanes, 1, 1}};
+    launch.global[0] = tt_round_up((size_t)args->q.height * args->q.width, lanes);
+    launch.global[1] = (size_t)args->n_heads * ((slices + chunk - 1) / chunk);
+    launch.global[2] = args->q.batch;
+    return tt_attention_finish(&launcher, args, &launch, recorder);
 }

@@ -7,7 +7,7 @@
  *
  * Planes are given by a buffer and their first unit; shape: queries, keys and images of the batch, and whether query i
  * sees keys 0..i only; scale: log2(e) / sqrt(d). The build options define HEAD_SLICES (channels of a head / 4),
- * CHUNK_SLICES (output slices of a work item) and ATTENTION_LANES. */
+ * CHUNK_SLICES (output slices of a work item) and GROUP_LANES. */
 #include "common.clh"
 
 #define TILE_KEYS 32
@@ -47,7 +47,7 @@ typedef const __local product4 *tile;
 static void copy_tile(const __global tt_elem *plane, size_t slice_units, uint n_slices, uint first, uint last,
                       __local product4 *to)
 {
-    for (uint i = get_local_id(0); i < n_slices * TILE_KEYS; i += ATTENTION_LANES) {
+    for (uint i = get_local_id(0); i < n_slices * TILE_KEYS; i += GROUP_LANES) {
         uint slice = i / TILE_KEYS, key = min(first + i % TILE_KEYS, last);
         to[i] = load_unit(plane, slice * slice_units + key);
     }
@@ -187,7 +187,7 @@ __kernel void attention_gpu(const __global tt_elem *q, uint q_offset, const __gl
     softmax state = {MASKED, 0.0f};
     const uint last = shape.w != 0 ? min(n_keys - 1, at) : n_keys - 1;
 #if ATTENTION_LOCAL
-    const uint group_end = (uint)get_group_id(0) * ATTENTION_LANES + ATTENTION_LANES;
+    const uint group_end = (uint)get_group_id(0) * GROUP_LANES + GROUP_LANES;
     const uint n_tiled = shape.w != 0 ? min(n_keys, group_end) : n_keys;
     for (uint first = 0; first < n_tiled; first += TILE_KEYS) {
         barrier(CLK_LOCAL_MEM_FENCE);

@@ -80,26 +80,26 @@ static void count_work(const tt_kernels *kernels, const tt_attention_args *args,
     launch->bytes = 2 * tt_launch_plane_bytes(kernels, &args->q) + 2 * tt_launch_plane_bytes(kernels, &args->k);
 }
 
-tt_status tt_attention_record_planned(const tt_kernels *kernels, const tt_attention_args *args, tt_attention_plan *plan,
-                                      tt_recorder *recorder, tt_error *err)
+tt_status tt_attention_finish(tt_launcher *launcher, const tt_attention_args *args, tt_launch *launch,
+                              tt_recorder *recorder)
 {
     const tt_plane *planes[4] = {&args->q, &args->k, &args->v, &args->out};
-    count_work(kernels, args, &plan->launch);
-    tt_launcher launcher = tt_launcher_begin(kernels, plan->file, plan->options, plan->entry, err);
+    count_work(launcher->kernels, args, launch);
     for (size_t i = 0; i < 4; i++) {
-        tt_launcher_buffer(&launcher, planes[i]->mem);
-        tt_launcher_uint(&launcher, planes[i]->offset);
+        tt_launcher_buffer(launcher, planes[i]->mem);
+        tt_launcher_uint(launcher, planes[i]->offset);
     }
-    tt_launcher_uint4(&launcher, args->q.height * args->q.width, args->k.height * args->k.width, args->q.batch,
+    tt_launcher_uint4(launcher, args->q.height * args->q.width, args->k.height * args->k.width, args->q.batch,
                       args->causal);
-    tt_launcher_float(&launcher, (float)(1.4426950408889634 / sqrt((double)args->head_dim)));
-    return tt_launcher_record(&launcher, &plan->launch, recorder);
+    tt_launcher_float(launcher, (float)(1.4426950408889634 / sqrt((double)args->head_dim)));
+    return tt_launcher_record(launcher, launch, recorder);
 }
 
 tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args *args, tt_recorder *recorder,
                               tt_error *err)
 {
-    tt_attention_plan plan = {.file = "attention.cl", .entry = "attention"};
+    char options[160];
+    tt_launch launch;
     tt_status status = check(args, err);
     if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
         const tt_attention_variant *variant = tt_attention_gpu_choose(kernels, args);
@@ -107,6 +107,9 @@ tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args
             return tt_attention_gpu_record(kernels, args, variant, recorder, err);
     }
     if (status == TT_OK)
-        status = make_plan(kernels, args, &plan.launch, plan.options, err);
-    return status != TT_OK ? status : tt_attention_record_planned(kernels, args, &plan, recorder, err);
+        status = make_plan(kernels, args, &launch, options, err);
+    if (status != TT_OK)
+        return status;
+    tt_launcher launcher = tt_launcher_begin(kernels, "attention.cl", options, "attention", err);
+    return tt_attention_finish(&launcher, args, &launch, recorder);
 }

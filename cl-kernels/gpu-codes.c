@@ -4,9 +4,8 @@
 #include "base/checked.h"
 #include "cl-kernels/launch.h"
 
-#include <stdio.h>
-
-enum { ALIGNMENT = 256, LANES = 16, SHARES = 8 };
+/* Positions of a work-group and most shares of their slices. */
+enum { ALIGNMENT = 256, POSITIONS = 16, SHARES = 8 };
 
 static uint32_t count_slices(const tt_gpu_codes_args *args)
 {
@@ -44,9 +43,8 @@ tt_status tt_gpu_codes_record(const tt_kernels *kernels, const tt_gpu_codes_args
     plane.mem = args->scratch;
     plane.offset = (uint32_t)first_code;
     *codes = (tt_gpu_codes){plane, first_about - (uint32_t)first_code};
-    char options[32];
-    (void)snprintf(options, sizeof(options), "-DGPU_SHARES=%d", SHARES);
-    tt_launcher launcher = tt_launcher_begin(kernels, "gpu-codes.cl", options, "gpu_codes", err);
+    size_t lanes = POSITIONS * SHARES;
+    tt_launcher launcher = tt_launcher_begin_group(kernels, "gpu-codes.cl", "", "gpu_codes", &lanes, err);
     tt_launcher_plane(&launcher, &args->in, args->with_border);
     tt_launcher_plane(&launcher, args->in2 != NULL ? args->in2 : &args->in, args->with_border);
     tt_launcher_buffer(&launcher, args->scratch);
@@ -58,8 +56,8 @@ tt_status tt_gpu_codes_record(const tt_kernels *kernels, const tt_gpu_codes_args
     double bytes = 2 * tt_launch_plane_bytes(kernels, &plane);
     tt_launch launch = {.stem = "gpu-codes",
                         .n_dims = 2,
-                        .global = {tt_round_up(n, LANES), SHARES, 1},
-                        .local = {LANES, SHARES, 1},
+                        .global = {tt_round_up(n, POSITIONS), lanes / POSITIONS, 1},
+                        .local = {POSITIONS, lanes / POSITIONS, 1},
                         .bytes = bytes + (double)tt_gpu_codes_bytes(args)};
     return tt_launcher_record(&launcher, &launch, recorder);
 }

@@ -1,6 +1,6 @@
 /* gpu-codes.cl - int8 codes of activations for gpu-tile.cl: at every position a scale of its own.
  *
- * Work-group: 16 positions (id 0) by GPU_SHARES shares of the slices (id 1), so that few positions keep a device busy
+ * Work-group: 16 positions (id 0) by GROUP_LANES / 16 shares of the slices (id 1), so that few positions keep a device busy
  * too. A position's scale is its largest magnitude / 127; codes are rounded to the nearest.
  *
  * *_at: geometries of the planes, see place.clh (with a border: from its corner on); codes: [slice][position] of four
@@ -8,6 +8,8 @@
  * border), positions, 0; input: slices of the first source, slices in all. */
 #include "common.clh"
 #include "place.clh"
+
+#define GPU_SHARES (GROUP_LANES / 16)
 
 /* Four channels at a position. */
 static float4 read_slice(const __global tt_elem *in, uint4 in_at, const __global tt_elem *in2, uint4 in2_at,

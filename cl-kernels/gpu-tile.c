@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Lanes of a work-group; rows of weights that are staged in local memory at a time. */
+/* Most lanes of a work-group; rows of weights that are staged in local memory at a time. */
 enum { LANES = 64, STAGED = 8, UNSTAGED = 1 << 30, PANEL = 32 };
 
 /* From how many positions on a work-group of tiles is worth its 64 lanes. */
@@ -138,9 +138,9 @@ static void write_options(const tt_kernels *kernels, const tt_gpu_tile_args *arg
     int math = is_int8(args) ? 2 : is_half(args) ? 1 : 0, dot = math == 2 ? dot_of(kernels) : 0;
     (void)snprintf(options, n_bytes,
                    "-DGPU_MATH=%d -DGPU_DOT=%d -DGPU_TAPS=%u -DGPU_SOURCES=%d -DGPU_POSITIONS=%u -DGPU_RUN=%u "
-                   "-DGPU_WEIGHTS=%d -DGPU_TEX=%d -DGPU_LANES=%d -DGPU_STAGED=%d -DTT_WEIGHT_HALF=%d%s",
+                   "-DGPU_WEIGHTS=%d -DGPU_TEX=%d -DGPU_STAGED=%d -DTT_WEIGHT_HALF=%d%s",
                    math, dot, args->matrix->n_taps, math != 2 && args->in2 != NULL ? 2 : 1, variant->positions,
-                   math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels, LANES,
+                   math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels,
                    variant->weights == TT_GPU_LOCAL ? STAGED : UNSTAGED, args->weights.dtype == TT_F16,
                    language_of(kernels, dot, variant));
 }
@@ -194,13 +194,14 @@ tt_status tt_gpu_tile_record(const tt_kernels *kernels, const tt_gpu_tile_args *
     if (status != TT_OK)
         return status;
     write_options(kernels, args, variant, options, sizeof(options));
-    tt_launcher launcher = tt_launcher_begin(kernels, "gpu-tile.cl", options, "gpu_tile", err);
+    size_t lanes = LANES;
+    tt_launcher launcher = tt_launcher_begin_group(kernels, "gpu-tile.cl", options, "gpu_tile", &lanes, err);
     set_arguments(&launcher, args, variant, &codes);
     size_t items = tt_ceil_div(tt_plane_positions(&args->out), variant->positions);
     tt_launch launch = {.stem = args->stem,
                         .n_dims = 2,
-                        .global = {tt_round_up(items, LANES), tt_ceil_div(args->matrix->n_out, PANEL), 1},
-                        .local = {LANES, 1, 1},
+                        .global = {tt_round_up(items, lanes), tt_ceil_div(args->matrix->n_out, PANEL), 1},
+                        .local = {lanes, 1, 1},
                         .flops = args->flops,
                         .bytes = args->bytes};
     return tt_launcher_record(&launcher, &launch, recorder);

@@ -2,7 +2,7 @@
  * GPU form of matrix-dot.h.
  *
  * Work item: GPU_POSITIONS positions (id 0) and the 32 outputs of a panel (id 1). The lanes of a work-group run over
- * neighbouring positions, and an item's positions are GPU_LANES apart, so every read of activations is one run of
+ * neighbouring positions, and an item's positions are GROUP_LANES apart, so every read of activations is one run of
  * memory; all lanes need the same weights (gpu-weights.clh). Nobody leaves early, because work-groups stage and
  * sub-groups broadcast: positions beyond the last repeat it and are not stored. No fma(), no pointer casts of private
  * vectors, no required work-group size: drivers handle them badly.
@@ -238,13 +238,13 @@ __kernel void gpu_tile(GPU_INPUT in, uint4 in_at, GPU_INPUT in2, uint4 in2_at, c
     __local uint4 *staged = 0;
 #endif
     const uint panel = get_global_id(1), n_slices = input.w;
-    const uint position = get_group_id(0) * (GPU_POSITIONS * GPU_LANES) + get_local_id(0);
+    const uint position = get_group_id(0) * (GPU_POSITIONS * GROUP_LANES) + get_local_id(0);
     const tt_geometry in_geometry = tt_make_geometry(in_at);
     const conv_shape conv = make_conv_shape(shape, input, options.z);
     tt_place place[GPU_POSITIONS];
 #pragma unroll
     for (uint p = 0; p < GPU_POSITIONS; p++)
-        place[p] = tt_place_at(min(position + p * GPU_LANES, shape.z - 1), shape.x, shape.y);
+        place[p] = tt_place_at(min(position + p * GROUP_LANES, shape.z - 1), shape.x, shape.y);
 #if GPU_MATH == 2
     /* A panel ends in its scales and the sums of its codes. */
     weights += weights_at + (size_t)panel * (n_slices * GPU_TAPS * GPU_ROW + 16);
@@ -308,6 +308,6 @@ __kernel void gpu_tile(GPU_INPUT in, uint4 in_at, GPU_INPUT in2, uint4 in2_at, c
     result.n_slices = shape.w;
 #pragma unroll
     for (uint p = 0; p < GPU_POSITIONS; p++)
-        if (position + p * GPU_LANES < shape.z)
+        if (position + p * GROUP_LANES < shape.z)
             gpu_finish(&result, sums + p * 8, panel, options.w, place[p]);
 }

@@ -43,7 +43,7 @@ check_gpu_tile() {
             for weights in "0 -DGPU_STAGED=1073741824" "1 -DGPU_STAGED=8" "2 -DGPU_STAGED=1073741824 -cl-std=CL3.0"; do
                 for texels in 0 1; do
                     read -r -a sizes <<<"-DGPU_MATH=$math -DGPU_TAPS=$taps -DGPU_WEIGHTS=$weights -DGPU_TEX=$texels"
-                    check gpu-tile.cl "${sizes[@]}" -DGPU_POSITIONS=$((texels + 1)) -DGPU_LANES=64
+                    check gpu-tile.cl "${sizes[@]}" -DGPU_POSITIONS=$((texels + 1)) -DGROUP_LANES=64
                 done
             done
         done
@@ -56,7 +56,7 @@ check_attention_gpu() {
         for local_tiles in 0 1; do
             for slices in "1 -DCHUNK_SLICES=1" "10 -DCHUNK_SLICES=10" "40 -DCHUNK_SLICES=20"; do
                 read -r -a slices <<<"-DHEAD_SLICES=$slices"
-                check attention-gpu.cl "${slices[@]}" -DATTENTION_LANES=64 -DATTENTION_HALF=$half \
+                check attention-gpu.cl "${slices[@]}" -DGROUP_LANES=64 -DATTENTION_HALF=$half \
                     -DATTENTION_LOCAL=$local_tiles
             done
         done
@@ -82,7 +82,7 @@ check_file() {
         done
         ;;
     group-norm.cl) check "$file" -DSEGMENT=1 -DLANES=64 ;;
-    gpu-codes.cl) check "$file" -DGPU_SHARES=8 ;;
+    gpu-codes.cl) check "$file" -DGROUP_LANES=128 ;;
     gpu-dot-probe.cl)
         check "$file" -DGPU_MATH=1
         check "$file" -DGPU_MATH=2 -DGPU_DOT=1 -DGPU_DOT_REQUIRED=1 -cl-std=CL3.0

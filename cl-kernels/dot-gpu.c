@@ -15,11 +15,28 @@ typedef struct candidate {
     const char *options;
 } candidate;
 
+/* True when the device says that it has a unit. */
+static bool is_named(const tt_caps *caps, tt_dot_unit unit)
+{
+    switch (unit) {
+    case TT_DOT_GPU_FP16:
+        return caps->has_fp16;
+    case TT_DOT_GPU_KHR:
+        return caps->has_khr_dot;
+    case TT_DOT_GPU_QCOM:
+        return caps->has_qcom_dot;
+    case TT_DOT_GPU_ARM:
+        return caps->has_arm_dot;
+    default:
+        return false;
+    }
+}
+
 /* Best first. */
 static const candidate int8_units[] = {
-    {TT_DOT_GPU_KHR, "-DGPU_MATH=2 -DGPU_DOT=1 -DGPU_DOT_REQUIRED=1 -cl-std=CL3.0"},
-    {TT_DOT_GPU_ARM, "-DGPU_MATH=2 -DGPU_DOT=3 -DGPU_DOT_REQUIRED=1"},
-    {TT_DOT_GPU_QCOM, "-DGPU_MATH=2 -DGPU_DOT=2 -DGPU_DOT_REQUIRED=1"},
+    {TT_DOT_GPU_KHR, "-DGPU_MATH=2 -DGPU_DOT=1 -cl-std=CL3.0"},
+    {TT_DOT_GPU_ARM, "-DGPU_MATH=2 -DGPU_DOT=3"},
+    {TT_DOT_GPU_QCOM, "-DGPU_MATH=2 -DGPU_DOT=2"},
 };
 static const candidate half_units[] = {{TT_DOT_GPU_FP16, "-DGPU_MATH=1"}};
 
@@ -104,6 +121,8 @@ static tt_status best_unit(const tt_kernels *kernels, const candidate *candidate
     bool works = false;
     *best = TT_DOT_NONE;
     for (size_t i = 0; i < n; i++) {
+        if (!is_named(tt_device_caps(kernels->device), candidates[i].unit))
+            continue;
         tt_status status = try_unit(kernels, &candidates[i], is_half, &works, err);
         if (status != TT_OK)
             return status;
@@ -117,13 +136,11 @@ static tt_status best_unit(const tt_kernels *kernels, const candidate *candidate
 
 tt_status tt_dot_gpu_probe(tt_device *device, tt_dot *dot, tt_error *err)
 {
-    const tt_caps *caps = tt_device_caps(device);
     const tt_kernels kernels = {.device = device, .family = TT_FAMILY_GPU_PLAIN};
     *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
-    tt_status status = TT_OK;
-    if (caps->has_fp16)
-        status = best_unit(&kernels, half_units, sizeof(half_units) / sizeof(half_units[0]), true, &dot->half, err);
-    if (status == TT_OK && caps->has_int_dot)
+    tt_status status =
+        best_unit(&kernels, half_units, sizeof(half_units) / sizeof(half_units[0]), true, &dot->half, err);
+    if (status == TT_OK)
         status = best_unit(&kernels, int8_units, sizeof(int8_units) / sizeof(int8_units[0]), false, &dot->int8, err);
     return status;
 }

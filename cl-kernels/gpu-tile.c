@@ -107,15 +107,21 @@ const tt_gpu_variant *tt_gpu_tile_choose(const tt_kernels *kernels, const tt_gpu
     return n == 0 || variants[0]->is_plain ? NULL : variants[0];
 }
 
-/* GPU_DOT of gpu-dot.clh. */
-static int dot_of(const tt_kernels *kernels)
+/* GPU_DOT of gpu-dot.clh, and whether plain vectors stand in for an instruction that the device does not have (a test
+ * asked for it). */
+static int dot_of(const tt_kernels *kernels, bool *stands_in)
 {
+    const tt_caps *caps = tt_device_caps(kernels->device);
+    *stands_in = false;
     switch (kernels->dot.int8) {
     case TT_DOT_GPU_KHR:
+        *stands_in = !caps->has_khr_dot;
         return 1;
     case TT_DOT_GPU_QCOM:
+        *stands_in = !caps->has_qcom_dot;
         return 2;
     case TT_DOT_GPU_ARM:
+        *stands_in = !caps->has_arm_dot;
         return 3;
     default:
         return 0;
@@ -135,12 +141,16 @@ static const char *language_of(const tt_kernels *kernels, int dot, const tt_gpu_
 static void write_options(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant,
                           char *options, size_t n_bytes)
 {
-    int math = is_int8(args) ? 2 : is_half(args) ? 1 : 0, dot = math == 2 ? dot_of(kernels) : 0;
+    int math = is_int8(args) ? 2 : is_half(args) ? 1 : 0, dot = 0;
+    bool stands_in = false;
+    if (math == 2)
+        dot = dot_of(kernels, &stands_in);
     (void)snprintf(options, n_bytes,
-                   "-DGPU_MATH=%d -DGPU_DOT=%d -DGPU_TAPS=%u -DGPU_SOURCES=%d -DGPU_POSITIONS=%u -DGPU_RUN=%u "
+                   "-DGPU_MATH=%d -DGPU_DOT=%d -DGPU_DOT_STANDS_IN=%d -DGPU_TAPS=%u -DGPU_SOURCES=%d "
+                   "-DGPU_POSITIONS=%u -DGPU_RUN=%u "
                    "-DGPU_WEIGHTS=%d -DGPU_TEX=%d -DGPU_STAGED=%d -DTT_WEIGHT_HALF=%d%s",
-                   math, dot, args->matrix->n_taps, math != 2 && args->in2 != NULL ? 2 : 1, variant->positions,
-                   math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels,
+                   math, dot, stands_in, args->matrix->n_taps, math != 2 && args->in2 != NULL ? 2 : 1,
+                   variant->positions, math == 1 ? variant->run : 1, (int)variant->weights, variant->has_texels,
                    variant->weights == TT_GPU_LOCAL ? STAGED : UNSTAGED, args->weights.dtype == TT_F16,
                    language_of(kernels, dot, variant));
 }

@@ -90,9 +90,11 @@ static void probe_extensions(const tt_cl *cl, tt_found *found)
         tt_caps *caps = &found->caps;
         caps->has_fp16 = has_word(list, "cl_khr_fp16", false);
         caps->has_subgroups = has_word(list, "cl_khr_subgroups", false) || has_word(list, "cl_intel_subgroups", false);
-        caps->has_int_dot = has_word(list, "cl_khr_integer_dot_product", false) ||
-                            has_word(list, "cl_arm_integer_dot_product", true) ||
-                            has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_khr_dot = has_word(list, "cl_khr_integer_dot_product", false);
+        caps->has_qcom_dot = has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_arm_dot = has_word(list, "cl_arm_integer_dot_product_accumulate_int8", false);
+        caps->has_int_dot =
+            caps->has_khr_dot || caps->has_qcom_dot || has_word(list, "cl_arm_integer_dot_product", true);
         caps->has_command_buffer = has_word(list, "cl_khr_command_buffer", false);
     }
     free(list);

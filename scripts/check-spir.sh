@@ -85,9 +85,9 @@ check_file() {
     gpu-codes.cl) check "$file" -DGROUP_LANES=128 ;;
     gpu-dot-probe.cl)
         check "$file" -DGPU_MATH=1
-        check "$file" -DGPU_MATH=2 -DGPU_DOT=1 -DGPU_DOT_REQUIRED=1 -cl-std=CL3.0
-        check "$file" -DGPU_MATH=2 -DGPU_DOT=2 -DGPU_DOT_REQUIRED=1
-        check "$file" -DGPU_MATH=2 -DGPU_DOT=3 -DGPU_DOT_REQUIRED=1
+        check "$file" -DGPU_MATH=2 -DGPU_DOT=1 -cl-std=CL3.0
+        check "$file" -DGPU_MATH=2 -DGPU_DOT=2
+        check "$file" -DGPU_MATH=2 -DGPU_DOT=3
         ;;
     *)
         if ! grep -q '#include "dot.clh"' "cl-kernels/$file"; then

@@ -217,20 +217,28 @@ static void check_variant(tile_run *run, const tile_form *form, const tt_gpu_til
     free(got);
 }
 
+/* The device's variants without the plain one, which the tests of the ops run. */
+static size_t tile_variants(const tile_run *run, const tt_gpu_tile_args *args,
+                            const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS])
+{
+    size_t n = tt_gpu_tile_variants(&run->kernels, args, variants), n_kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!variants[i]->is_plain)
+            variants[n_kept++] = variants[i];
+    return n_kept;
+}
+
 /* A third of the variants, so that the cases together see each of them with one tap and with nine; compiling all of
- * them for all cases would take minutes. The plain one is left to the tests of the ops. Returns how many ran. */
+ * them for all cases would take minutes. Slow devices run each once. Returns how many ran. */
 static size_t check_case(const tt_kernels *storage, const tile_form *form, size_t index, tt_dtype dtype)
 {
     const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS];
     tile_run run = set_up(storage, form, &cases[index], dtype);
     tt_test_scratch scratch = tt_test_scratch_create(tt_gpu_tile_scratch_bytes(&run.weights.matrix, &run.in.plane));
     tt_gpu_tile_args args = make_args(&run, &scratch);
-    size_t n = tt_gpu_tile_variants(&run.kernels, &args, variants), n_checked = 0;
-    for (size_t i = index % 3; i < n; i += 3)
-        if (!variants[i]->is_plain) {
-            check_variant(&run, form, &args, variants[i]);
-            n_checked++;
-        }
+    size_t n = tile_variants(&run, &args, variants), step = tt_test_small() ? N_CASES : 3, n_checked = 0;
+    for (size_t i = index % step % n; i < n; i += step, n_checked++)
+        check_variant(&run, form, &args, variants[i]);
     tt_test_scratch_release(&scratch);
     tear_down(&run);
     return n_checked;

@@ -110,7 +110,7 @@ part_intel() {
         echo "intel: build/intel-ocl/bin/pip install intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0"
         return 77
     fi
-    OCL_ICD_VENDORS=$library TT_TEST_SMALL=1 run_tests intel gcc -L '^kernels$'
+    OCL_ICD_VENDORS=$library TT_TEST_SMALL=1 TT_TEST_FAMILY=plain run_tests intel gcc -L '^kernels$'
 }
 
 part_clang() {

@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-all_parts=(format edges header spir gcc exports vocabulary tests rusticl oclgrind intel clang asan)
+all_parts=(format edges header spir gcc exports vocabulary tests rusticl oclgrind intel clang asan aarch64)
 builds=build/check
 jobs=${JOBS:-$(nproc)}
 generator=()
@@ -121,6 +121,17 @@ part_asan() {
     configure_and_build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DTINTYPE_SANITIZE=address,undefined &&
         TT_TEST_SMALL=1 run_tests asan asan -L '^(unit|cli|fuzz|kernels|example)$'
+}
+
+# The cross build for 64-bit ARM, and its host-only tests in an emulator; tests of the device are skipped there.
+part_aarch64() {
+    if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64-static >/dev/null ||
+        ! scripts/arm64-root.sh "$builds/arm64-root"; then
+        echo "aarch64: SKIPPED, the cross compiler, the emulator or the arm64 packages are not to be had here"
+        return 0
+    fi
+    configure_and_build aarch64 -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake -DCMAKE_BUILD_TYPE=Release \
+        -DTINTYPE_SYSROOT="$PWD/$builds/arm64-root" -DTINTYPE_WERROR=ON && run_tests aarch64 aarch64 -L '^(unit|fuzz)$'
 }
 
 mkdir -p "$builds"

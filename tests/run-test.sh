@@ -3,6 +3,7 @@
 # - OpenCL is PoCL unless OCL_ICD_VENDORS says otherwise.
 # - Compiled programs of the engine are cached in the build folder, PoCL's own cache stays where it is.
 # - TINTYPE_SHARE is the folder with CLIP's vocabulary, where there is one.
+# - TT_TEST_EMULATOR=COMMAND runs a cross build's program, in a system without OpenCL: what needs a device is skipped.
 # - TT_OCLGRIND_LOGS=FOLDER: the test runs on oclgrind; whatever oclgrind reports fails the test.
 set -eu
 
@@ -24,6 +25,20 @@ for folder in share ../shared/oracle/vocab; do
         export TINTYPE_SHARE="$PWD/$folder"
     fi
 done
+
+if [ -n "${TT_TEST_EMULATOR:-}" ]; then
+    log=$(mktemp)
+    status=0
+    # shellcheck disable=SC2086 # a command with its options
+    $TT_TEST_EMULATOR "$@" >"$log" 2>&1 || status=$?
+    cat "$log"
+    if [ "$status" -ne 0 ] && grep -q 'no OpenCL library: expected' "$log"; then
+        echo "$name: skipped, there is no OpenCL in the emulated system"
+        status=77
+    fi
+    rm -f "$log"
+    exit "$status"
+fi
 
 # Sanitized: gcc 12's leak checker sometimes crashes itself when it looks at a driver's threads while they end ("Tracer
 # caught signal 11"), after a test that has passed. Then, and only then, the test runs once more.

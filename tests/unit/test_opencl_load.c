@@ -26,7 +26,8 @@ static void load_fills_the_whole_table(void **state)
     (void)state;
     tt_cl cl;
     tt_error err = {""};
-    assert_int_equal(tt_cl_load(&cl, &err), TT_OK);
+    if (tt_cl_load(&cl, &err) != TT_OK)
+        fail_msg("%s", err.text);
     assert_true(table_is(&cl, true));
     tt_cl_unload(&cl);
     assert_true(table_is(&cl, false));

@@ -40,7 +40,7 @@ build:
 
 bench: build
 	@$(CMAKE) -S . -B $(BUILD) -DTINTYPE_BENCH=ON --log-level=WARNING
-	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target bench-kernels bench-unet peak
+	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target bench-attention bench-kernels bench-unet peak
 
 demo: setup
 	@$(MAKE) build

@@ -10,8 +10,7 @@
  * tile in local memory. */
 enum { LANES = 64, CHUNK_SLICES = 20, TILE_KEYS = 32 };
 
-static const tt_attention_variant table[] = {
-    {"plain", false, false}, {"local", false, true}, {"half", true, false}, {"half, local", true, true}};
+static const tt_attention_variant table[] = {{"half-local", true, true}, {"half", true, false}, {"local", false, true}};
 
 enum { N_TABLE = sizeof(table) / sizeof(table[0]) };
 
@@ -27,27 +26,25 @@ static uint32_t chunk_of(uint32_t slices)
     return (slices + n_chunks - 1) / n_chunks;
 }
 
+bool tt_attention_gpu_is_half(const tt_kernels *kernels)
+{
+    return kernels->arithmetic != TT_ARITHMETIC_FLOAT && kernels->dot.half == TT_DOT_GPU_FP16;
+}
+
 static bool can_run(const tt_kernels *kernels, const tt_attention_args *args, const tt_attention_variant *variant)
 {
     uint32_t slices = slices_of(args);
     uint64_t unit = variant->is_half ? 8 : 16, tile = (slices + chunk_of(slices)) * (uint64_t)TILE_KEYS * unit;
     if (variant->is_local && tile > tt_device_caps(kernels->device)->local_bytes)
         return false;
-    return !variant->is_half || (kernels->arithmetic != TT_ARITHMETIC_FLOAT && kernels->dot.half == TT_DOT_GPU_FP16);
-}
-
-/* Local memory pays where it is memory of its own. Untested on phones. */
-static const char *first_choice(const tt_kernels *kernels)
-{
-    if (kernels->arithmetic == TT_ARITHMETIC_FLOAT)
-        return "plain";
-    return tt_device_caps(kernels->device)->has_local_memory ? "half, local" : "half";
+    return !variant->is_half || tt_attention_gpu_is_half(kernels);
 }
 
 size_t tt_attention_gpu_variants(const tt_kernels *kernels, const tt_attention_args *args,
                                  const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS])
 {
-    const char *first = first_choice(kernels);
+    /* Local memory pays where it is memory of its own. Untested on phones. */
+    const char *first = tt_device_caps(kernels->device)->has_local_memory ? "half-local" : "half";
     size_t n = 0;
     for (size_t i = 0; i < N_TABLE; i++) {
         if (!can_run(kernels, args, &table[i]))
@@ -61,15 +58,9 @@ size_t tt_attention_gpu_variants(const tt_kernels *kernels, const tt_attention_a
     return n;
 }
 
-const tt_attention_variant *tt_attention_gpu_choose(const tt_kernels *kernels, const tt_attention_args *args)
-{
-    const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS];
-    (void)tt_attention_gpu_variants(kernels, args, variants); /* the plain one always is among them */
-    return variants[0]->is_half || variants[0]->is_local ? variants[0] : NULL;
-}
-
 tt_status tt_attention_gpu_record(const tt_kernels *kernels, const tt_attention_args *args,
-                                  const tt_attention_variant *variant, tt_recorder *recorder, tt_error *err)
+                                  const tt_attention_variant *variant, const tt_launch *work, tt_recorder *recorder,
+                                  tt_error *err)
 {
     uint32_t slices = slices_of(args), chunk = chunk_of(slices);
     char options[160];
@@ -78,7 +69,11 @@ tt_status tt_attention_gpu_record(const tt_kernels *kernels, const tt_attention_
                    variant->is_half, variant->is_local);
     size_t lanes = LANES;
     tt_launcher launcher = tt_launcher_begin_group(kernels, "attention-gpu.cl", options, "attention_gpu", &lanes, err);
-    tt_launch launch = {.stem = "attention", .n_dims = 3, .local = {lanes, 1, 1}};
+    tt_launch launch = *work;
+    launch.stem = "attention";
+    launch.n_dims = 3;
+    launch.local[0] = lanes;
+    launch.local[1] = launch.local[2] = 1;
     launch.global[0] = tt_round_up((size_t)args->q.height * args->q.width, lanes);
     launch.global[1] = (size_t)args->n_heads * ((slices + chunk - 1) / chunk);
     launch.global[2] = args->q.batch;

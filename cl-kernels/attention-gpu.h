@@ -4,23 +4,24 @@
 
 #include "cl-kernels/attention.h"
 
-/* One way; neither of the two: the kernel of attention-plain.clh. */
+/* One way. */
 typedef struct tt_attention_variant {
     const char *name;
     bool is_half, is_local;
 } tt_attention_variant;
 
-enum { TT_ATTENTION_MAX_VARIANTS = 4 };
+enum { TT_ATTENTION_MAX_VARIANTS = 3 };
 
-/* The variants that the device can run, the table's own choice first. Half needs its arithmetic and its unit. */
+/* True when products of half may be used: that is the arithmetic, and the device has the unit. */
+bool tt_attention_gpu_is_half(const tt_kernels *kernels);
+
+/* The variants that the device can run; of those with half, if any, the one that the table prefers comes first. */
 size_t tt_attention_gpu_variants(const tt_kernels *kernels, const tt_attention_args *args,
                                  const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS]);
 
-/* The variant to use: the tuning's, or the table's. NULL: the plain kernel. */
-const tt_attention_variant *tt_attention_gpu_choose(const tt_kernels *kernels, const tt_attention_args *args);
-
-/* Records a launch of checked arguments. */
+/* Records a launch of checked arguments, whose work (flops, bytes) is known. */
 tt_status tt_attention_gpu_record(const tt_kernels *kernels, const tt_attention_args *args,
-                                  const tt_attention_variant *variant, tt_recorder *recorder, tt_error *err);
+                                  const tt_attention_variant *variant, const tt_launch *work, tt_recorder *recorder,
+                                  tt_error *err);
 
 #endif

@@ -16,8 +16,8 @@ tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args
                               tt_error *err);
 
 /* For launchers of other programs with the arguments of attention.cl: sets the arguments of a kernel and records a
- * launch of that size. */
-tt_status tt_attention_finish(tt_launcher *launcher, const tt_attention_args *args, tt_launch *launch,
+ * launch of it. */
+tt_status tt_attention_finish(tt_launcher *launcher, const tt_attention_args *args, const tt_launch *launch,
                               tt_recorder *recorder);
 
 #endif

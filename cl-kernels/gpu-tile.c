@@ -16,20 +16,15 @@ enum { FEWEST_POSITIONS = 64 };
 /* All variants. Two positions halve the reads of weights and double the registers; a run of four slices halves the
  * additions to float sums and holds twice as many inputs. */
 static const tt_gpu_variant table[] = {
-    {"plain", true, 0, 0, TT_GPU_CACHE, false},
-    {"2 local texels", false, 2, 2, TT_GPU_LOCAL, true},
-    {"2 local", false, 2, 2, TT_GPU_LOCAL, false},
-    {"1 cache", false, 1, 2, TT_GPU_CACHE, false},
-    {"2 cache", false, 2, 2, TT_GPU_CACHE, false},
-    {"2 cache texels", false, 2, 2, TT_GPU_CACHE, true},
-    {"1 local texels", false, 1, 2, TT_GPU_LOCAL, true},
-    {"2 local texels, runs of 4", false, 2, 4, TT_GPU_LOCAL, true},
-    {"1 cache, runs of 4", false, 1, 4, TT_GPU_CACHE, false},
-    {"1 sub-group", false, 1, 2, TT_GPU_SUBGROUP, false},
-    {"2 sub-group texels", false, 2, 2, TT_GPU_SUBGROUP, true},
+    {"g2-local-tex", 2, 2, TT_GPU_LOCAL, true},      {"g2-local", 2, 2, TT_GPU_LOCAL, false},
+    {"g1-cache", 1, 2, TT_GPU_CACHE, false},         {"g2-cache", 2, 2, TT_GPU_CACHE, false},
+    {"g2-cache-tex", 2, 2, TT_GPU_CACHE, true},      {"g1-local-tex", 1, 2, TT_GPU_LOCAL, true},
+    {"g2-local-tex-run4", 2, 4, TT_GPU_LOCAL, true}, {"g1-cache-run4", 1, 4, TT_GPU_CACHE, false},
+    {"g1-subgroup", 1, 2, TT_GPU_SUBGROUP, false},   {"g2-subgroup-tex", 2, 2, TT_GPU_SUBGROUP, true},
 };
 
 enum { N_TABLE = sizeof(table) / sizeof(table[0]) };
+_Static_assert((int)N_TABLE <= (int)TT_GPU_MAX_VARIANTS, "there is room for all variants");
 
 static bool is_int8(const tt_gpu_tile_args *args)
 {
@@ -61,8 +56,8 @@ static bool has_texels(const tt_kernels *kernels, const tt_gpu_tile_args *args)
 static bool can_run(const tt_kernels *kernels, const tt_gpu_tile_args *args, const tt_gpu_variant *variant)
 {
     bool is_block_type = !is_int8(args) && tt_quant_is_type(args->weights.dtype);
-    if (variant->is_plain)
-        return !is_int8(args);
+    if (is_half(args) && kernels->dot.half != TT_DOT_GPU_FP16)
+        return false;
     if (is_block_type || (variant->run > 2 && !is_half(args)))
         return false;
     if (variant->weights == TT_GPU_SUBGROUP && !tt_device_caps(kernels->device)->has_subgroups)
@@ -70,17 +65,13 @@ static bool can_run(const tt_kernels *kernels, const tt_gpu_tile_args *args, con
     return !variant->has_texels || has_texels(kernels, args);
 }
 
-/* The table's choice. Float is the form that is compared with other implementations, and the plain kernel sums it in
- * blocks. Staging pays where local memory is memory of its own (Adreno); elsewhere one position leaves room in the
- * registers. Untested on phones. */
+/* The table's choice. Staging pays where local memory is memory of its own (Adreno); elsewhere one position leaves room
+ * in the registers. Untested on phones. */
 static const char *first_choice(const tt_kernels *kernels, const tt_gpu_tile_args *args)
 {
-    bool is_small = tt_plane_positions(&args->out) < FEWEST_POSITIONS;
-    if (!is_int8(args) && (is_small || !is_half(args)))
-        return "plain";
     if (!tt_device_caps(kernels->device)->has_local_memory)
-        return "1 cache";
-    return has_texels(kernels, args) ? "2 local texels" : "2 local";
+        return "g1-cache";
+    return has_texels(kernels, args) ? "g2-local-tex" : "g2-local";
 }
 
 size_t tt_gpu_tile_variants(const tt_kernels *kernels, const tt_gpu_tile_args *args,
@@ -100,11 +91,36 @@ size_t tt_gpu_tile_variants(const tt_kernels *kernels, const tt_gpu_tile_args *a
     return n;
 }
 
-const tt_gpu_variant *tt_gpu_tile_choose(const tt_kernels *kernels, const tt_gpu_tile_args *args)
+/* What is multiplied, for the tuning's keys. */
+static const char *type_of(const tt_gpu_tile_args *args)
+{
+    return is_int8(args) ? "int8" : is_half(args) ? "half" : tt_dtype_name(args->weights.dtype);
+}
+
+/* Float is the form that is compared with other implementations, and the plain kernel sums it in blocks: its cuts are
+ * the table's choice, and for few positions of halves, too. */
+const tt_gpu_variant *tt_gpu_tile_choose(const tt_kernels *kernels, const tt_gpu_tile_args *args, tt_plain_cut *cut)
 {
     const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS];
-    size_t n = tt_gpu_tile_variants(kernels, args, variants);
-    return n == 0 || variants[0]->is_plain ? NULL : variants[0];
+    char names[TT_PLAIN_CUTS + TT_GPU_MAX_VARIANTS][TT_TUNING_NAME];
+    size_t n = tt_gpu_tile_variants(kernels, args, variants), n_positions = tt_plane_positions(&args->out);
+    size_t n_cuts = is_int8(args) ? 0 : is_half(args) ? 1 : TT_PLAIN_CUTS;
+    bool has_cuts_first = !is_half(args) || n_positions < FEWEST_POSITIONS;
+    size_t first_cut = has_cuts_first ? 0 : n, first_variant = has_cuts_first ? n_cuts : 0;
+    for (size_t i = 0; i < n_cuts; i++) {
+        tt_plain_cut one = tt_plain_cut_at(i);
+        if (is_half(args))
+            (void)snprintf(names[first_cut + i], TT_TUNING_NAME, "float");
+        else
+            (void)snprintf(names[first_cut + i], TT_TUNING_NAME, "p%ul%u", (unsigned)one.positions,
+                           (unsigned)one.lanes);
+    }
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(names[first_variant + i], TT_TUNING_NAME, "%s", variants[i]->name);
+    size_t chosen = tt_tile_ask(kernels, args->matrix, type_of(args), n_positions, names, n_cuts + n);
+    bool is_cut = chosen >= first_cut && chosen < first_cut + n_cuts;
+    *cut = tt_plain_cut_at(is_cut ? chosen - first_cut : 0);
+    return is_cut ? NULL : variants[chosen - first_variant];
 }
 
 /* GPU_DOT of gpu-dot.clh, and whether plain vectors stand in for an instruction that the device does not have (a test
@@ -181,8 +197,9 @@ static void set_arguments(tt_launcher *launcher, const tt_gpu_tile_args *args, c
     tt_launcher_plane(launcher, out, false);
     tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
     tt_launcher_uint4(launcher, args->in.width, args->in.height, tt_plane_slices(in), tt_matrix_slices(args->matrix));
-    tt_launcher_uint4(launcher, (args->per_image_bias != NULL ? 1u : 0u) | (args->residual != NULL ? 2u : 0u),
-                      (uint32_t)args->activation, (uint32_t)args->mode, args->matrix->is_geglu);
+    uint32_t flags = (args->per_image_bias != NULL ? 1u : 0u) | (args->residual != NULL ? 2u : 0u) |
+                     (args->matrix->is_geglu ? 4u : 0u) | (tt_plane_needs_border(out) ? 8u : 0u);
+    tt_launcher_uint4(launcher, flags, (uint32_t)args->activation, (uint32_t)args->mode, 0);
 }
 
 static tt_gpu_codes_args codes_args(const tt_gpu_tile_args *args)
@@ -207,12 +224,14 @@ tt_status tt_gpu_tile_record(const tt_kernels *kernels, const tt_gpu_tile_args *
     size_t lanes = LANES;
     tt_launcher launcher = tt_launcher_begin_group(kernels, "gpu-tile.cl", options, "gpu_tile", &lanes, err);
     set_arguments(&launcher, args, variant, &codes);
+    const tt_matrix *matrix = args->matrix;
+    double products = (double)tt_plane_positions(&args->out) * matrix->n_in * matrix->n_out * matrix->n_taps;
     size_t items = tt_ceil_div(tt_plane_positions(&args->out), variant->positions);
-    tt_launch launch = {.stem = args->stem,
+    tt_launch launch = {.stem = matrix->n_taps == 1 ? "linear" : "conv3x3",
                         .n_dims = 2,
-                        .global = {tt_round_up(items, lanes), tt_ceil_div(args->matrix->n_out, PANEL), 1},
+                        .global = {tt_round_up(items, lanes), tt_ceil_div(matrix->n_out, PANEL), 1},
                         .local = {lanes, 1, 1},
-                        .flops = args->flops,
+                        .flops = 2.0 * products,
                         .bytes = args->bytes};
     return tt_launcher_record(&launcher, &launch, recorder);
 }

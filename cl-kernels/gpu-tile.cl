@@ -19,9 +19,12 @@
  * weights_at: where the weights begin in their memory, in 16 bytes;
  * shape: out width, out height, positions of out, slices of out;
  * input: in width, in height, slices of the first source, slices in all;
- * options: has per-image bias + 2 * has residual, activation, convolution mode, is GEGLU. */
+ * options: has per-image bias + 2 * has residual + 4 * is GEGLU + 8 * zeroes the border of out, activation, convolution
+ * mode, 0. */
 #include "common.clh"
 #include "place.clh"
+#include "matrix-result.clh"
+#include "matrix-store.clh"
 #include "conv3x3-taps.clh"
 #include "gpu-weights.clh"
 #include "gpu-dot.clh"
@@ -184,47 +187,21 @@ static void gpu_add(GPU_INPUT in, const uint *at, uint slice_units, uint n, cons
 
 /* ---- results ---- */
 
-typedef struct gpu_result {
-    const __global float *bias; /* of the panel */
-    const __global tt_elem *image_bias;
-    tt_geometry image_bias_at;
-    const __global tt_elem *residual;
-    tt_geometry residual_at;
-    __global tt_elem *out;
-    tt_geometry out_at;
-    uint n_slices; /* of out */
-    uint has_image_bias, has_residual, activation;
-} gpu_result;
-
-/* Finishes and stores four channels of one position. */
-static void gpu_store(const gpu_result *r, float4 value, uint slice, tt_place place)
-{
-    if (slice >= r->n_slices)
-        return;
-    if (r->has_image_bias)
-        value += tt_load4(r->image_bias, r->image_bias_at.first + place.image * r->image_bias_at.image +
-                                             slice * r->image_bias_at.slice);
-    if (r->has_residual)
-        value += tt_load4(r->residual, tt_unit(r->residual_at, place) + slice * r->residual_at.slice);
-    value = tt_activate(value, r->activation);
-    tt_store4(value, r->out, tt_unit(r->out_at, place) + slice * r->out_at.slice);
-}
-
 /* Finishes and stores the 32 outputs of one position: eight slices, or four values with their gates. */
-static void gpu_finish(const gpu_result *r, const float4 *sums, uint panel, uint is_geglu, tt_place place)
+static void gpu_finish(const matrix_result *r, const float4 *sums, uint panel, tt_place place)
 {
-    if (is_geglu) {
+    const __global float *bias = r->bias + panel * 32;
+    const uint n = r->is_geglu ? 4 : 8;
 #pragma unroll
-        for (uint part = 0; part < 4; part++) {
-            float4 gate = sums[part + 4] + vload4(part + 4, r->bias);
-            gpu_store(r, (sums[part] + vload4(part, r->bias)) * tt_activate(gate, TT_ACT_GELU), panel * 4 + part,
-                      place);
-        }
-        return;
+    for (uint part = 0; part < 8; part++) {
+        const uint slice = panel * n + part;
+        if (part >= n || slice >= r->n_slices)
+            continue;
+        float4 value = sums[part] + vload4(part, bias);
+        if (part < 4 && r->is_geglu)
+            value *= tt_activate(sums[(part + 4) & 7] + vload4((part + 4) & 7, bias), TT_ACT_GELU);
+        matrix_store(r, value, slice, place);
     }
-#pragma unroll
-    for (uint part = 0; part < 8; part++)
-        gpu_store(r, sums[part] + vload4(part, r->bias), panel * 8 + part, place);
 }
 
 __kernel void gpu_tile(GPU_INPUT in, uint4 in_at, GPU_INPUT in2, uint4 in2_at, const __global float2 *about,
@@ -294,20 +271,12 @@ __kernel void gpu_tile(GPU_INPUT in, uint4 in_at, GPU_INPUT in2, uint4 in2_at, c
         sums[i] *= vload4(i % 8, scales);
 #endif
 
-    gpu_result result;
-    result.bias = bias + panel * 32;
-    result.has_image_bias = options.x & 1;
-    result.image_bias = image_bias;
-    result.image_bias_at = tt_make_geometry(image_bias_at);
-    result.has_residual = options.x & 2;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.y;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.n_slices = shape.w;
+    matrix_result result =
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape,
+                    (uint4)(options.x & 1, options.x & 2, options.y, options.z), options.x & 8);
+    result.is_geglu = options.x & 4;
 #pragma unroll
     for (uint p = 0; p < GPU_POSITIONS; p++)
         if (position + p * GROUP_LANES < shape.z)
-            gpu_finish(&result, sums + p * 8, panel, options.w, place[p]);
+            gpu_finish(&result, sums + p * 8, panel, place[p]);
 }

@@ -107,6 +107,11 @@ void tt_launcher_float(tt_launcher *launcher, float value)
     set(launcher, sizeof(argument), &argument);
 }
 
+void tt_launcher_local(tt_launcher *launcher, size_t n_bytes)
+{
+    set(launcher, n_bytes, NULL);
+}
+
 tt_status tt_launcher_record(tt_launcher *launcher, const tt_launch *launch, tt_recorder *recorder)
 {
     if (launcher->status != TT_OK) {

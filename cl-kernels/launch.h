@@ -37,6 +37,9 @@ void tt_launcher_float4(tt_launcher *launcher, float a, float b, float c, float 
 void tt_launcher_uint(tt_launcher *launcher, uint32_t value);
 void tt_launcher_float(tt_launcher *launcher, float value);
 
+/* Local memory of n_bytes as an argument. */
+void tt_launcher_local(tt_launcher *launcher, size_t n_bytes);
+
 /* Adds the launch (its kernel is filled in) to the recorder, or releases the kernel after a failure. */
 tt_status tt_launcher_record(tt_launcher *launcher, const tt_launch *launch, tt_recorder *recorder);
 

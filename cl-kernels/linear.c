@@ -2,6 +2,7 @@
 #include "cl-kernels/linear.h"
 
 #include "cl-kernels/gpu-tile.h"
+#include "cl-kernels/linear-dot.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/zero-border.h"
 
@@ -53,7 +54,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), tt_matrix_slices(matrix), (matrix->n_out + 31) / 32, 0);
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
@@ -68,10 +69,9 @@ static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
 }
 
 /* The launch as register tiles for GPUs take it. */
-static tt_gpu_tile_args gpu_args(const tt_linear_args *args, const tt_tile_weights *weights, double flops, double bytes)
+static tt_gpu_tile_args gpu_args(const tt_linear_args *args, const tt_tile_weights *weights, double bytes)
 {
-    return (tt_gpu_tile_args){.stem = "linear",
-                              .in = args->in,
+    return (tt_gpu_tile_args){.in = args->in,
                               .in2 = args->in2,
                               .matrix = args->matrix,
                               .weights = *weights,
@@ -80,7 +80,6 @@ static tt_gpu_tile_args gpu_args(const tt_linear_args *args, const tt_tile_weigh
                               .out = args->out,
                               .scratch = args->scratch,
                               .scratch_offset = args->scratch_offset,
-                              .flops = flops,
                               .bytes = bytes};
 }
 
@@ -90,29 +89,34 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix)) {
         status = tt_zero_border_record(kernels, &args->out, recorder, err);
+        return status == TT_OK ? tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err)
+                               : status;
+    }
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
-    double flops = 2.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
-    double bytes = count_bytes(kernels, args);
+    tt_plain_cut cut = tt_plain_cut_at(0);
     if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
-        tt_gpu_tile_args gpu = gpu_args(args, &weights, flops, bytes);
-        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu);
+        tt_gpu_tile_args gpu = gpu_args(args, &weights, count_bytes(kernels, args));
+        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu, &cut);
         if (variant != NULL)
             return tt_gpu_tile_record(kernels, &gpu, variant, recorder, err);
     }
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
+        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, cut, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "linear.cl", plan.options, "linear", err);
     set_arguments(&launcher, args, &weights, &plan);
-    return tt_tile_record(&launcher, &plan, "linear", flops, bytes, recorder);
+    double flops = 2.0 * (double)n_positions * args->matrix->n_in * args->matrix->n_out;
+    return tt_tile_record(&launcher, &plan, "linear", flops, count_bytes(kernels, args), recorder);
 }
 
 size_t tt_linear_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
 {
+    if (tt_linear_dot_takes(kernels, matrix))
+        return 0;
     if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
         return tt_gpu_tile_scratch_bytes(matrix, out);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));

@@ -10,8 +10,9 @@
 enum { PANEL = TT_DOT_PANEL, BLOCK_BYTES = TT_DOT_BLOCK_BYTES, MAX_TAPS = 9, MAX_BLOCK_CHANNELS = 64 };
 enum { CHUNK = MAX_BLOCK_CHANNELS * MAX_TAPS };
 
-/* Inputs from which the zeros that fill up a block cost less than the form gains. */
-enum { LEAST_INT8 = 32, LEAST_HALF = 16 };
+/* Inputs from which the zeros that fill up a block cost less than the form gains, and of which a work item can stage
+ * one vector of positions. */
+enum { LEAST_INT8 = 32, LEAST_HALF = 16, MOST_INPUTS = 16384 };
 
 uint32_t tt_dot_block_channels(tt_arithmetic arithmetic)
 {
@@ -46,6 +47,8 @@ void tt_dot_describe(const tt_kernels *kernels, tt_matrix *matrix)
 {
     matrix->family = kernels->family;
     matrix->arithmetic = TT_ARITHMETIC_FLOAT;
+    if (matrix->n_in > MOST_INPUTS)
+        return;
     if (kernels->arithmetic == TT_ARITHMETIC_INT8 && kernels->dot.int8 != TT_DOT_NONE && matrix->n_in >= LEAST_INT8) {
         matrix->arithmetic = TT_ARITHMETIC_INT8;
         matrix->dtype = TT_I8;
@@ -251,6 +254,20 @@ static void pack_row_sliced(const tt_packing *pack, tt_output_row from, code_row
     }
 }
 
+/* Turns blocks of [32 outputs][64 bytes] into [2][16 groups][16 outputs][4 bytes]. */
+static void turn_blocks(uint8_t *block, size_t n_blocks)
+{
+    enum { GROUPS = TT_DOT_GROUPS, HALF = PANEL / 2 };
+    uint32_t rows[PANEL][GROUPS], turned[2][GROUPS][HALF];
+    for (size_t i = 0; i < n_blocks; i++, block += sizeof(rows)) {
+        memcpy(rows, block, sizeof(rows));
+        for (size_t output = 0; output < PANEL; output++)
+            for (size_t group = 0; group < GROUPS; group++)
+                turned[output / HALF][group][output % HALF] = rows[output][group];
+        memcpy(block, turned, sizeof(turned));
+    }
+}
+
 void tt_dot_pack_panel(const tt_packing *pack, const tt_output_row *rows, uint8_t *panel)
 {
     bool is_int8 = pack->matrix->arithmetic == TT_ARITHMETIC_INT8;
@@ -267,6 +284,8 @@ void tt_dot_pack_panel(const tt_packing *pack, const tt_output_row *rows, uint8_
             pack_row_sliced(pack, rows[lane], &row, lane, panel);
         sums[lane] = row.sum;
     }
+    if (pack->matrix->family == TT_FAMILY_CPU_TILE && pack->matrix->n_taps > 1)
+        turn_blocks(panel, (size_t)tt_dot_blocks(pack->matrix) * pack->matrix->n_taps);
     if (!is_int8)
         return;
     uint8_t *end = panel + tt_dot_panel_bytes(pack->matrix) - sizeof(scales) - sizeof(sums);

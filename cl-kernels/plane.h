@@ -46,7 +46,8 @@ typedef struct tt_plane {
     cl_mem mem;
     uint32_t offset; /* first element of this tensor in units of 4 elements (one position of one slice) */
     uint32_t channels, batch, height, width;
-    uint32_t border; /* 0 or 1 */
+    uint32_t border;    /* 0 or 1 */
+    bool border_unread; /* nothing reads the border of what an op writes here, so the op may leave it as it is */
 } tt_plane;
 
 /* What every op launcher needs: device, forms and variant family. Zeros from `arithmetic` on: float, as ever. */
@@ -70,6 +71,13 @@ size_t tt_plane_bytes(const tt_plane *plane, tt_storage storage);
 
 /* Positions without border: batch * height * width. */
 size_t tt_plane_positions(const tt_plane *plane);
+
+/* True when an op that writes this plane has to make its border zero. */
+bool tt_plane_needs_border(const tt_plane *plane);
+
+/* What element `at` of a plane's memory is: its index in [batch][channels][height][width], or SIZE_MAX for a padding
+ * channel or the border, which are zero. */
+size_t tt_plane_nchw_index(const tt_plane *plane, size_t at);
 
 /* View of n_channels channels from first_channel (multiple of 4). */
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels);

@@ -3,7 +3,7 @@
 #include "cli/marks.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/tune.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -166,11 +166,6 @@ static bool on_progress(void *user, const tt_progress *report)
     return j->preview_code == CLI_OK;
 }
 
-static const char *precision_name(tt_precision precision)
-{
-    return precision == TT_PRECISION_F16 ? "f16" : "f32";
-}
-
 static void print_heading(job *j)
 {
     tt_device_info device;
@@ -178,7 +173,8 @@ static void print_heading(job *j)
     if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
         return;
     (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->request.info.name, j->request.info.family,
-                  (double)j->request.info.n_parameters * 1e-6, precision_name(j->request.info.precision), device.name);
+                  (double)j->request.info.n_parameters * 1e-6, tt_precision_name(j->request.info.precision),
+                  device.name);
     (void)fflush(out);
 }
 
@@ -233,6 +229,16 @@ static cli_exit run_one(job *j, uint32_t index)
     return code;
 }
 
+/* --tune: nothing to do when it was done before. */
+static cli_exit tune_first(job *j)
+{
+    enum { SECONDS = 20 };
+    tt_tune_report report;
+    return j->options->tune
+               ? cli_tune_request(&j->session, &j->request.params, SECONDS, false, j->progress.stream, &report)
+               : CLI_OK;
+}
+
 static cli_exit run(job *j)
 {
     cli_exit code = cli_session_begin(j->options, &j->session);
@@ -250,6 +256,8 @@ static cli_exit run(job *j)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
+    if (code == CLI_OK)
+        code = tune_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
     return code == CLI_OK ? remove_resume(j->options) : code;

@@ -65,7 +65,7 @@ static void print_model(const tt_model_info *m)
     cli_print_plain(stdout, m->name);
     (void)printf("\nfamily        %s, %s prediction, %s\n", m->family, m->prediction_type, m->scheduler);
     (void)printf("parameters    %.2f million%s\n", (double)m->n_parameters * 1e-6,
-                 m->precision == TT_PRECISION_F16 ? ", half" : "");
+                 m->precision == TT_PRECISION_F32 ? "" : ", half");
     (void)printf("picture       %ux%u by default, %u steps, cfg scale %g\n", m->default_width, m->default_height,
                  m->default_steps, (double)m->default_cfg_scale);
     (void)printf("UNet          %u input channels%s\n", m->unet_in_channels,
@@ -104,7 +104,7 @@ static void print_json_model(const tt_model_info *m)
     print_json_pair("hash", m->hash);
     print_json_pair("prediction_type", m->prediction_type);
     print_json_pair("scheduler", m->scheduler);
-    print_json_pair("precision", m->precision == TT_PRECISION_F16 ? "f16" : "f32");
+    print_json_pair("precision", tt_precision_name(m->precision));
     print_json_types(m);
     (void)printf("\"latent_channels\": %u, \"vae_factor\": %u, \"unet_in_channels\": %u, ", m->latent_channels,
                  m->vae_factor, m->unet_in_channels);

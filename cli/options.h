@@ -14,8 +14,11 @@ enum {
     CLI_IN_QUANTIZE = 32,
     CLI_IN_PLAN = 64,
     CLI_IN_COMPARE = 128,
+    CLI_IN_BENCH = 256,
+    CLI_IN_TUNE = 512,
+    CLI_IN_SELFTEST = 1024,
     CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
-    CLI_IN_ALL = 255
+    CLI_IN_ALL = 2047
 };
 
 enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
@@ -36,15 +39,16 @@ typedef struct cli_options {
     const char *sampler, *schedule, *scheduler_config;
     const char *producer;
     const char *device, *cache_dir, *kernel_dir;
-    uint32_t width, height, n_steps, n_images, clip_skip;
+    uint32_t width, height, n_steps, n_images, n_passes, clip_skip;
     uint32_t encoder, n_pad;
     uint32_t original_size[2], target_size[2], crop[2]; /* height, width; top, left */
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
     uint64_t memory_budget; /* bytes */
-    const char *memory_mode;
+    const char *memory_mode, *device_profile;
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
+    bool components, mlperf;
     bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
     const char *weight_type, *rules, *budget, *table;
     double prune;
@@ -52,6 +56,9 @@ typedef struct cli_options {
     uint32_t fit; /* 0: search, 1: plain */
     uint32_t n_threads;
     bool pure;
+    const char *export, *import, *only;
+    double seconds;
+    bool again, tune;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

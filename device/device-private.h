@@ -2,6 +2,7 @@
 #ifndef TT_DEVICE_DEVICE_PRIVATE_H
 #define TT_DEVICE_DEVICE_PRIVATE_H
 
+#include "base/text.h"
 #include "device/program.h"
 #include "device/quirks-private.h"
 
@@ -33,6 +34,7 @@ struct tt_device {
     tt_found found;
     cl_context context;
     cl_command_queue queue;
+    cl_command_queue profiling_queue; /* NULL until launches are timed; `queue` itself when that has times */
     const tt_log *log;
     bool profiling;
     uint64_t bytes, peak_bytes;
@@ -47,6 +49,14 @@ struct tt_device {
 
 /* Releases the images over a buffer, or all with NULL. */
 void tt_texels_release(tt_device *device, cl_mem mem);
+/* The queue whose events have times, made when first asked for. Nothing may be under way on the other when it is used.
+ */
+tt_status tt_device_profiling_queue(tt_device *device, cl_command_queue *queue, tt_error *err);
+
+/* Adds what says which driver this is to a key: each part with its length, so that different parts cannot run together
+ * to the same text. */
+void tt_device_add_identity(const tt_device *device, tt_text *text);
+void tt_device_add_part(tt_text *text, const char *part, size_t n_bytes);
 
 /* Releases all programs of the device. */
 void tt_programs_release(tt_device *device);

@@ -10,6 +10,11 @@
 
 enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
 
+const char *tt_family_name(tt_family family)
+{
+    return family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain";
+}
+
 /* Copies a driver's string: printable ASCII and well-formed UTF-8 stay, runs of anything else become one space, none at
  * the ends. */
 static void copy_clean(char *out, size_t n_bytes, const char *text)
@@ -149,8 +154,7 @@ static void fill_info(tt_caps *caps, cl_device_type type)
     info->max_alloc_bytes = caps->max_alloc_bytes;
     info->local_bytes = caps->local_bytes;
     info->max_work_group = caps->max_work_group;
-    (void)snprintf(info->variant, sizeof(info->variant), "%s",
-                   caps->family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain");
+    (void)snprintf(info->variant, sizeof(info->variant), "%s", tt_family_name(caps->family));
 }
 
 static void probe(const tt_cl *cl, tt_found *found)

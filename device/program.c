@@ -9,8 +9,9 @@
 #include <string.h>
 
 /* No -cl-fast-relaxed-math: infinities and NaN must stay what they are. -cl-mad-enable lets a * b + c become one
- * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. */
-static const char common_options[] = "-cl-mad-enable";
+ * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. -w: some drivers print their
+ * compilers' count of warnings on stderr. */
+static const char common_options[] = "-cl-mad-enable -w";
 
 /* The language, unless a program asks for another one. */
 static const char common_language[] = "-cl-std=CL1.2";
@@ -184,6 +185,11 @@ static tt_program *find_program(const tt_device *device, const char *file, const
         if (strcmp(p->file, file) == 0 && strcmp(p->options, options) == 0)
             return p;
     return NULL;
+}
+
+bool tt_program_is_built(const tt_device *device, const char *file, const char *options)
+{
+    return find_program(device, file, options) != NULL;
 }
 
 /* Builds a program and puts it into the device's list. */

@@ -23,4 +23,7 @@ void tt_device_set_sources(tt_device *device, tt_source_fn sources);
 tt_status tt_kernel_create(tt_device *device, const char *file, const char *options, const char *entry,
                            cl_kernel *kernel, tt_error *err);
 
+/* True when tt_kernel_create would find the program built. */
+bool tt_program_is_built(const tt_device *device, const char *file, const char *options);
+
 #endif

@@ -196,9 +196,10 @@ static const tt_matrix *find_matrix(tt_graph *graph, const tt_matrix_request *re
     return matrix;
 }
 
-/* Gives an op n_bytes of memory of its own in the arena, unless it needs none; false after noting a failure. */
-static bool add_scratch(tt_graph *graph, tt_op *op, size_t n_bytes)
+/* Gives an op memory of its own in the arena, unless it needs none; false after noting a failure. */
+static bool add_scratch(tt_graph *graph, tt_op *op)
 {
+    size_t n_bytes = tt_graph_scratch_bytes(graph, op);
     if (n_bytes == 0)
         return true;
     op->scratch = new_node(graph, 4, 1, 1, 1);
@@ -243,7 +244,7 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
     op.residual = o->add_residual ? o->residual : TT_NONE;
     op.activation = o->activation;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_linear_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -318,9 +319,7 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     op.activation = o->activation;
     op.mode = o->mode;
     op.matrix = matrix;
-    if (!add_scratch(
-            graph, &op,
-            tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[in].plane, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -361,9 +360,7 @@ tt_value tt_graph_group_norm(tt_graph *graph, tt_value in, tt_value in2, const c
     op.n_groups = n_groups;
     op.eps = eps;
     op.silu = silu;
-    tt_plane second;
-    tt_group_norm_args args = tt_graph_group_norm_args(graph, &op, &second);
-    if (!add_scratch(graph, &op, tt_group_norm_scratch_bytes(&graph->kernels, &args)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -414,6 +411,19 @@ tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float sca
     op.offset = offset;
     op.activation = activation;
     return op.out == TT_NONE ? TT_NONE : add_op(graph, op, true);
+}
+
+tt_value tt_graph_take(tt_graph *graph, tt_value in, const char *name, uint32_t n)
+{
+    if (!can_use(graph, in))
+        return TT_NONE;
+    tt_plane p = graph->nodes[in].plane;
+    if (p.height != 1)
+        return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL,
+                                              "positions can be taken from one row only, found %u", p.height));
+    tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, n, 1, 1));
+    op.io = add_io(graph, name, n);
+    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
 }
 
 void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width)

@@ -110,14 +110,26 @@ static tt_io *find_io(tt_graph *graph, const char *name, size_t n, bool is_outpu
     return NULL;
 }
 
-tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err)
+static tt_status write_io(tt_graph *graph, const char *name, const float *values, size_t n, bool later, tt_error *err)
 {
+    tt_device *device = graph->kernels.device;
     tt_io *io = find_io(graph, name, n, false, err);
     if (!io)
         return TT_ERROR_INTERNAL;
     if (io->is_static)
         graph->static_is_stale = true;
-    return tt_buffer_write(graph->kernels.device, &io->buffer, 0, values, n * sizeof *values, err);
+    return later ? tt_buffer_write_later(device, &io->buffer, 0, values, n * sizeof *values, err)
+                 : tt_buffer_write(device, &io->buffer, 0, values, n * sizeof *values, err);
+}
+
+tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err)
+{
+    return write_io(graph, name, values, n, false, err);
+}
+
+tt_status tt_graph_write_later(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err)
+{
+    return write_io(graph, name, values, n, true, err);
 }
 
 tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err)

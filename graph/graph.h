@@ -89,6 +89,10 @@ tt_value tt_graph_attention(tt_graph *graph, tt_value q, tt_value k, tt_value v,
 tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float scale, float scale2, float offset,
                               tt_activation activation);
 
+/* [n, channels, 1, 1]: image i is the position of a row of positions (of all images, counted through) whose number is
+ * element i of the array `name` [n], which tt_graph_write writes like an input. */
+tt_value tt_graph_take(tt_graph *graph, tt_value in, const char *name, uint32_t n);
+
 /* Notes that the host reads rows of a table [n_rows][width] (full tensor name) for this graph, as a text encoder does
  * with its embeddings: the shape is checked and a plan lists the tensor. No op, no memory. */
 void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width);
@@ -135,6 +139,9 @@ tt_status tt_graph_run(tt_graph *graph, tt_error *err);
 
 /* Blocking copies; n is checked against the declared shape. */
 tt_status tt_graph_write(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err);
+
+/* Writes without waiting: the values must stay as they are until the next tt_graph_read of this graph has returned. */
+tt_status tt_graph_write_later(tt_graph *graph, const char *name, const float *values, size_t n, tt_error *err);
 tt_status tt_graph_read(tt_graph *graph, const char *name, float *values, size_t n, tt_error *err);
 
 /* Outputs in the order in which they were marked; false past the last. *shape is the value's geometry. */

@@ -63,7 +63,10 @@ static void share_norms(tt_graph *graph)
         if (!can_overwrite(graph, op))
             continue;
         tt_node *in = &graph->nodes[op->in];
-        in->plane.border |= graph->nodes[op->out].plane.border;
+        if (in->plane.border == 0 && graph->nodes[op->out].plane.border != 0) {
+            in->plane.border = 1;
+            in->plane.border_unread = true; /* the norm makes it zero for those who read its result */
+        }
         in->last = graph->nodes[op->out].last;
         for (size_t j = 0; j < graph->n_nodes; j++)
             if (graph->nodes[j].root == op->out)

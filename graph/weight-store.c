@@ -244,7 +244,10 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
 static tt_status fill_entry(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix_part *parts,
                             tt_entry *entry, tt_error *err)
 {
-    tt_status status = tt_matrix_describe(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
+    tt_kernels kernels = store->kernels;
+    if (request->keep_float)
+        kernels.arithmetic = TT_ARITHMETIC_FLOAT;
+    tt_status status = tt_matrix_describe(&kernels, parts, request->n_parts, request->n_in, request->n_taps,
                                           request->split, request->geglu, &entry->as.matrix, err);
     if (status != TT_OK)
         return status;

@@ -6,6 +6,7 @@
 #include "image/inspect.h"
 #include "image/png-write.h"
 #include "image/read.h"
+#include "pipeline/tune-store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ void tt_context_destroy(tt_context *context)
     if (!context)
         return;
     tt_device_close(context->device);
+    tt_tuning_destroy(context->tuning);
     free(context);
 }
 
@@ -77,8 +79,16 @@ tt_status tt_context_open_device(tt_context *context, const tt_device_params *pa
     if (status != TT_OK)
         return status;
     tt_device_set_sources(device, tt_kernel_source_text);
+    tt_tuning *tuning = NULL;
+    status = tt_tune_store_open(context, device, &tuning, err);
+    if (status != TT_OK) {
+        tt_device_close(device);
+        return status;
+    }
     tt_device_close(context->device);
+    tt_tuning_destroy(context->tuning);
     context->device = device;
+    context->tuning = tuning;
     context->rates_known = false;
     return TT_OK;
 }

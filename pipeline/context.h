@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cl-kernels/tuning.h"
 #include "device/device.h"
 #include "pipeline/rates.h"
 
@@ -11,6 +12,7 @@ struct tt_context {
     tt_error error;
     tt_log log;
     tt_device *device; /* NULL until one is opened */
+    tt_tuning *tuning; /* of the device */
     uint32_t n_models; /* alive on the device */
     bool rates_known;  /* of the device */
     tt_rates_key rates_key;

@@ -330,8 +330,22 @@ static tt_status check_request(const tt_model *model, const tt_denoise_request *
     return TT_OK;
 }
 
-/* The UNet's graph and its conditions. */
-static tt_status prepare_unet(tt_run *run, tt_error *err)
+/* Tells the UNet the timesteps of all calls from `first` on. */
+static tt_status plan_timesteps(tt_run *run, uint32_t first, tt_error *err)
+{
+    uint32_t n_calls = tt_scheduler_n_calls(run->scheduler);
+    double *timesteps = malloc(n_calls * sizeof *timesteps);
+    if (!timesteps)
+        return tt_fail_memory(err, "timesteps", n_calls * sizeof *timesteps);
+    for (uint32_t call = first; call < n_calls; call++)
+        timesteps[call - first] = tt_scheduler_timestep(run->scheduler, call);
+    tt_status status = tt_unet_set_timesteps(run->model->unet, timesteps, n_calls - first, err);
+    free(timesteps);
+    return status;
+}
+
+/* The UNet's graph, its conditions and the timesteps of the calls from `first` on. */
+static tt_status prepare_unet(tt_run *run, uint32_t first, tt_error *err)
 {
     const tt_condition *c = run->request->condition;
     tt_model *model = run->model;
@@ -344,7 +358,9 @@ static tt_status prepare_unet(tt_run *run, tt_error *err)
     tt_status status = tt_model_need_unet(model, err);
     if (status == TT_OK)
         status = tt_unet_prepare(model->unet, &shape, err);
-    return status == TT_OK ? tt_unet_set_condition(model->unet, &condition, err) : status;
+    if (status == TT_OK)
+        status = tt_unet_set_condition(model->unet, &condition, err);
+    return status == TT_OK ? plan_timesteps(run, first, err) : status;
 }
 
 tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *latent, double *timesteps,
@@ -364,7 +380,7 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     if (status == TT_OK)
         status = begin(&run, latent, &first, err);
     if (status == TT_OK && first < tt_scheduler_n_calls(run.scheduler))
-        status = prepare_unet(&run, err);
+        status = prepare_unet(&run, first, err);
     if (status == TT_OK)
         status = loop(&run, first, latent, timesteps, n_calls, err);
     if (status == TT_OK)

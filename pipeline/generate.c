@@ -1,4 +1,5 @@
 /* generate.c - tt_generate: one request from prompt to pictures. */
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/system-memory.h"
 #include "pipeline/denoise.h"
@@ -24,13 +25,6 @@ typedef struct tt_job {
     tt_memory_watch watch;
     uint32_t latent_height, latent_width;
 } tt_job;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params)
 {
@@ -72,7 +66,7 @@ static bool report(tt_job *job, tt_phase phase, uint32_t step, uint32_t n_steps,
                             .step = step,
                             .n_steps = n_steps,
                             .first_step = job->first_call,
-                            .phase_ms = now_ms() - job->started_ms,
+                            .phase_ms = tt_clock_ms() - job->started_ms,
                             .step_ms = step_ms,
                             .preview = preview};
     return job->params->progress(job->params->progress_user, &progress);
@@ -81,7 +75,7 @@ static bool report(tt_job *job, tt_phase phase, uint32_t step, uint32_t n_steps,
 static bool step_done(void *user, uint32_t call, uint32_t n_calls, const float *latent)
 {
     tt_job *job = user;
-    double now = now_ms(), step_ms = now - job->step_started_ms;
+    double now = tt_clock_ms(), step_ms = now - job->step_started_ms;
     const tt_image *preview = NULL;
     if (job->preview.pixels && job->model->preview_projection) {
         tt_preview_draw(job->model, latent, job->latent_height, job->latent_width, &job->preview);
@@ -101,16 +95,16 @@ static bool tile_starts(void *user, uint32_t tile, uint32_t n_tiles)
 static void encoder_done(void *user)
 {
     tt_job *job = user;
-    job->encode_ms = now_ms() - job->started_ms;
+    job->encode_ms = tt_clock_ms() - job->started_ms;
     if (!report(job, TT_PHASE_ENCODE, 1, 1, job->encode_ms, NULL))
         atomic_store(&job->model->cancelled, true);
-    job->started_ms = job->step_started_ms = now_ms();
+    job->started_ms = job->step_started_ms = tt_clock_ms();
 }
 
 /* Starts a phase; fails when the caller wants to stop. */
 static tt_status begin_phase(tt_job *job, tt_phase phase, tt_error *err)
 {
-    job->started_ms = job->step_started_ms = now_ms();
+    job->started_ms = job->step_started_ms = tt_clock_ms();
     if (report(job, phase, 0, 0, 0.0, NULL) && !atomic_load(&job->model->cancelled))
         return TT_OK;
     return tt_fail(err, TT_ERROR_CANCELLED, "cancelled");
@@ -220,7 +214,7 @@ static tt_status encode_prompt(tt_model *model, const tt_generate_params *p, tt_
         if (model->text[i].clip && tt_clip_weight_bytes(model->text[i].clip) > TT_KEEP_TEXT_BYTES)
             tt_clip_release_device(model->text[i].clip);
     tt_heap_trim();
-    if (status == TT_OK && !report(job, TT_PHASE_TEXT, 1, 1, now_ms() - job->started_ms, NULL))
+    if (status == TT_OK && !report(job, TT_PHASE_TEXT, 1, 1, tt_clock_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after the prompt was encoded");
     return status;
 }
@@ -251,11 +245,11 @@ static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_
     tt_rng_init(&job->rng, p->rng, (uint64_t)stats->seed + p->first_image + job->image);
     tt_resume_begin(job->resume, p->first_image + job->image, &job->rng);
     tt_status status = begin_phase(job, p->init_image ? TT_PHASE_ENCODE : TT_PHASE_DENOISE, err);
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     if (status == TT_OK)
         status = tt_denoise(model, &request, data->latents + job->image * data->n_latent, NULL, &n_calls, err);
     stats->encode_ms += job->encode_ms;
-    stats->denoise_ms += now_ms() - begun - job->encode_ms;
+    stats->denoise_ms += tt_clock_ms() - begun - job->encode_ms;
     job->encode_ms = 0.0;
     stats->n_unet_calls += n_calls;
     return status;
@@ -280,7 +274,7 @@ static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_j
     tt_status status = begin_phase(job, TT_PHASE_DECODE, err);
     if (status != TT_OK)
         return status;
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     float *pixels = malloc(n_pixels * sizeof *pixels);
     if (!pixels)
         return tt_fail_memory(err, "the picture", n_pixels * sizeof *pixels);
@@ -290,8 +284,8 @@ static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_j
         status = float_to_image(pixels, p->width, p->height, image, err);
     tt_memory_watch_look(&job->watch);
     free(pixels);
-    stats->decode_ms += now_ms() - begun;
-    if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, now_ms() - job->started_ms, NULL))
+    stats->decode_ms += tt_clock_ms() - begun;
+    if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, tt_clock_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
     return status;
 }
@@ -329,17 +323,17 @@ static tt_status run_request(tt_model *model, const tt_generate_params *p, tt_jo
         status = tt_resume_open(model, p, data->scheduler_used, &stats->seed, &job->resume, err);
     if (status == TT_OK)
         status = allocate(model, p, job, data, err);
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     job->first_call = tt_resume_first_call(job->resume, p->first_image);
     if (status == TT_OK && tt_resume_needs_unet(job->resume, p))
         status = encode_prompt(model, p, job, data, err);
-    stats->text_ms = now_ms() - begun;
-    begun = now_ms();
+    stats->text_ms = tt_clock_ms() - begun;
+    begun = tt_clock_ms();
     if (status == TT_OK && p->preview)
         status = tt_preview_fit(model, err);
     if (is_single(job) && model->vae)
         tt_vae_release_device(model->vae);
-    stats->load_ms = now_ms() - begun;
+    stats->load_ms = tt_clock_ms() - begun;
     return status == TT_OK ? make_images(model, p, job, data, images, stats, err) : status;
 }
 
@@ -379,7 +373,7 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
                   .latent_height = params->height / model->vae_config.factor,
                   .latent_width = params->width / model->vae_config.factor};
     tt_request_data data = {0};
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     status = plan_memory(model, params, &job, s, err);
     if (status == TT_OK)
         status = tt_memory_enter(model, &job.memory, err);
@@ -387,7 +381,7 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
         return status;
     tt_memory_watch_begin(&job.watch, model);
     status = run_request(model, params, &job, &data, images, s, err);
-    s->total_ms = now_ms() - begun;
+    s->total_ms = tt_clock_ms() - begun;
     s->resume_ms = tt_resume_write_ms(job.resume);
     tt_resume_close(job.resume);
     s->device_bytes = tt_device_peak_bytes(model->context->device);

@@ -115,20 +115,38 @@ static void fill_memory(const tt_model *model, const tt_memory_plan *p, tt_plan 
                             (p->request.has_image && c->encoder_tile.height != usual.height);
 }
 
+/* What does not fit and whether times are wanted are the caller's affairs. */
+static tt_status fill(tt_model *model, const tt_memory_plan *memory, const tt_rates *rates, tt_plan *plan,
+                      tt_error *err)
+{
+    fill_memory(model, memory, plan);
+    return fill_parts(model, memory, rates, plan, err);
+}
+
+static tt_status begin(tt_model *model, const tt_generate_params *params, tt_memory_plan *memory, tt_error *err)
+{
+    tt_status status = tt_request_check(model, params, err);
+    return status == TT_OK ? tt_memory_plan_make(model, params, memory, err) : status;
+}
+
 tt_status tt_plan_make(tt_model *model, const tt_generate_params *params, bool with_seconds, tt_plan *plan)
 {
     tt_error *err = tt_context_begin(model->context);
     const tt_rates *rates = NULL;
     tt_memory_plan memory;
     *plan = (tt_plan){0};
-    tt_status status = tt_request_check(model, params, err);
-    if (status == TT_OK)
-        status = tt_memory_plan_make(model, params, &memory, err);
+    tt_status status = begin(model, params, &memory, err);
     if (status == TT_OK && with_seconds && memory.fits)
         status = tt_rates_need(model, &rates, err);
-    if (status != TT_OK)
-        return status;
-    fill_memory(model, &memory, plan);
-    status = fill_parts(model, &memory, rates, plan, err);
+    if (status == TT_OK)
+        status = fill(model, &memory, rates, plan, err);
     return status == TT_OK && !plan->fits ? tt_memory_refuse(model, &memory, err) : status;
+}
+
+tt_status tt_plan_fill(tt_model *model, const tt_generate_params *params, const tt_rates *rates, tt_plan *plan,
+                       tt_error *err)
+{
+    tt_memory_plan memory;
+    tt_status status = begin(model, params, &memory, err);
+    return status == TT_OK ? fill(model, &memory, rates, plan, err) : status;
 }

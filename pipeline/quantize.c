@@ -79,6 +79,8 @@ static tt_status prepare(tt_quantize_job *job, tt_error *err)
     if (status == TT_OK)
         status = tt_model_load(job->context, &p->model, &job->model);
     if (status == TT_OK)
+        tt_model_pin_float(job->model);
+    if (status == TT_OK)
         status = tt_job_check_output(job, err);
     if (status == TT_OK && p->prune_structured)
         status = tt_job_prune_structured(job, err);

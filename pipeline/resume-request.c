@@ -210,7 +210,9 @@ static void put_numbers(tt_resume_request *request, const tt_generate_params *p,
 static void put_ways(tt_resume_request *request, const tt_model *model)
 {
     put(request, F_VERSION, "%s", tt_version());
-    put(request, F_PRECISION, "%s", model->is_half ? "f16" : "f32");
+    char form[32];
+    tt_model_form_name(model, form);
+    put(request, F_PRECISION, "%s", form);
     put(request, F_TILING, "%ux%u decoded, %ux%u encoded", model->decoder_tile.width, model->decoder_tile.height,
         model->encoder_tile.width, model->encoder_tile.height);
     if (!model->context->device)

@@ -31,7 +31,7 @@ must_report vae/a.h '#  include "pipeline/pipeline.h"' "vae must not include"
 must_report cli/a.c '#include "base/error.h"' "tintype/tintype.h only"
 must_report scheduler/a.c '#include "device/device.h"' "scheduler must not include"
 must_report scheduler/a.c '#include <CL/cl.h>' "through device/ only"
-must_report cl-kernels/a.c '#include "cl-kernels/reference/linear.h"' "belongs to the tests"
+must_report cl-kernels/a.c '#include "cl-kernels/reference/linear.h"' "belongs to the tests and the self-test"
 must_report unet/a.c '#include "../base/error.h"' "from the repository root"
 must_report unet/a.c '#include "unet.h"' "from the repository root"
 

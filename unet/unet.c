@@ -1,7 +1,7 @@
 /* unet.c - the UNet object: weights, the graph of the current shape, conditions, passes. */
 #include "unet/unet.h"
 #include "graph/graph.h"
-#include "unet/unet-build.h"
+#include "unet/unet-window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ struct tt_unet {
     tt_weight_store *store; /* NULL until it is needed */
     tt_graph *graph;
     tt_unet_shape shape; /* of graph */
-    float *time;         /* [batch][channels[0]] */
+    tt_unet_window window;
 };
 
 tt_status tt_unet_create(const tt_kernels *kernels, const tt_unet_config *config, tt_weights *weights, tt_unet **unet,
@@ -38,8 +38,7 @@ void tt_unet_release_graph(tt_unet *unet)
 {
     tt_graph_destroy(unet->graph);
     unet->graph = NULL;
-    free(unet->time);
-    unet->time = NULL;
+    tt_unet_window_free(&unet->window);
 }
 
 void tt_unet_release_device(tt_unet *unet)
@@ -105,10 +104,9 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
     if (status != TT_OK)
         return status;
     tt_unet_release_graph(unet);
-    unet->time = calloc((size_t)shape->batch * unet->config.channels[0], sizeof *unet->time);
-    if (!unet->time)
-        return tt_fail_memory(err, "time embeddings", (size_t)shape->batch * unet->config.channels[0] * sizeof(float));
-    status = need_store(unet, err);
+    status = tt_unet_window_create(&unet->config, shape->batch, &unet->window, err);
+    if (status == TT_OK)
+        status = need_store(unet, err);
     if (status == TT_OK)
         status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
     if (status == TT_OK) {
@@ -118,6 +116,30 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
     if (status != TT_OK)
         tt_unet_release_graph(unet);
     unet->shape = *shape;
+    return status;
+}
+
+/* Writes one row for every image to a static input that has a row for every slot of an image. */
+static tt_status write_rows(tt_unet *unet, const char *name, const float *rows, size_t width, tt_error *err)
+{
+    tt_unet_times times = unet->window.times;
+    size_t n = (size_t)times.n_images * times.n_slots * width;
+    float *repeated = calloc(n, sizeof *repeated);
+    if (!repeated)
+        return tt_fail_memory(err, name, n * sizeof *repeated);
+    for (size_t i = 0; rows && i < (size_t)times.n_images * times.n_slots; i++)
+        memcpy(repeated + i * width, rows + i / times.n_slots * width, width * sizeof *rows);
+    tt_status status = tt_graph_write(unet->graph, name, repeated, n, err);
+    free(repeated);
+    return status;
+}
+
+tt_status tt_unet_tune(tt_unet *unet, const tt_unet_shape *shape, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = tt_unet_prepare(unet, shape, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(unet->graph, tuner, err);
+    tt_unet_release_graph(unet);
     return status;
 }
 
@@ -139,22 +161,8 @@ static tt_status write_added(tt_unet *unet, const tt_unet_condition *condition, 
         memcpy(row, condition->text_embeds + i * n_pooled, n_pooled * sizeof *row);
         tt_timestep_embedding(ids, 6, c->addition_time_dim, c->flip_sin_to_cos, c->freq_shift, row + n_pooled);
     }
-    tt_status status = tt_graph_write(unet->graph, "added", added, batch * c->addition_input_dim, err);
+    tt_status status = write_rows(unet, "added", added, c->addition_input_dim, err);
     free(added);
-    return status;
-}
-
-/* LCM: the embedding of the guidance scale; zeros when none is given. */
-static tt_status write_timestep_cond(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
-{
-    size_t n = (size_t)unet->shape.batch * unet->config.time_cond_dim;
-    if (condition->timestep_cond)
-        return tt_graph_write(unet->graph, "timestep_cond", condition->timestep_cond, n, err);
-    float *zeros = calloc(n, sizeof *zeros);
-    if (!zeros)
-        return tt_fail_memory(err, "the guidance embedding", n * sizeof *zeros);
-    tt_status status = tt_graph_write(unet->graph, "timestep_cond", zeros, n, err);
-    free(zeros);
     return status;
 }
 
@@ -168,8 +176,40 @@ tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *conditio
     if (status == TT_OK && c->addition_input_dim > 0)
         status = write_added(unet, condition, err);
     if (status == TT_OK && c->time_cond_dim > 0)
-        status = write_timestep_cond(unet, condition, err);
+        status = write_rows(unet, "timestep_cond", condition->timestep_cond, c->time_cond_dim, err);
     return status;
+}
+
+/* Embeddings of the window that begins at a pass's timesteps; the static part computes them at the next run. */
+static tt_status move_window(tt_unet *unet, const double *timesteps, tt_error *err)
+{
+    tt_unet_window *window = &unet->window;
+    size_t n = (size_t)window->times.n_images * window->times.n_slots * unet->config.channels[0];
+    tt_unet_window_fill(window, &unet->config, timesteps);
+    return tt_graph_write_later(unet->graph, "time", window->sinusoids, n, err);
+}
+
+tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n, tt_error *err)
+{
+    if (!unet->graph)
+        return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
+    unet->window.n_known = 0;
+    return tt_unet_window_plan(&unet->window, timesteps, n, err);
+}
+
+/* Enqueues the inputs of a pass and the pass. */
+static tt_status enqueue_pass(tt_unet *unet, const float *sample, const double *timesteps, size_t n_sample,
+                              tt_error *err)
+{
+    tt_unet_window *window = &unet->window;
+    tt_status status = TT_OK;
+    if (!tt_unet_window_find(window, timesteps))
+        status = move_window(unet, timesteps, err);
+    if (status == TT_OK)
+        status = tt_graph_write_later(unet->graph, "time_index", window->index, window->batch, err);
+    if (status == TT_OK)
+        status = tt_graph_write_later(unet->graph, "sample", sample, n_sample, err);
+    return status == TT_OK ? tt_graph_run(unet->graph, err) : status;
 }
 
 tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err)
@@ -177,16 +217,12 @@ tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timestep
     const tt_unet_config *c = &unet->config;
     if (!unet->graph)
         return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
-    size_t n_time = (size_t)unet->shape.batch * c->channels[0];
     size_t positions = (size_t)unet->shape.batch * unet->shape.height * unet->shape.width;
-    tt_timestep_embedding(timesteps, unet->shape.batch, c->channels[0], c->flip_sin_to_cos, c->freq_shift, unet->time);
-    tt_status status = tt_graph_write(unet->graph, "time", unet->time, n_time, err);
-    if (status == TT_OK)
-        status = tt_graph_write(unet->graph, "sample", sample, positions * c->in_channels, err);
-    if (status == TT_OK)
-        status = tt_graph_run(unet->graph, err);
+    tt_status status = enqueue_pass(unet, sample, timesteps, positions * c->in_channels, err);
     if (status == TT_OK)
         status = tt_graph_read(unet->graph, "out", out, positions * c->out_channels, err);
+    if (status != TT_OK) /* nothing may read the sample after this call */
+        (void)tt_device_finish(unet->kernels.device, NULL);
     return status;
 }
 
@@ -244,6 +280,11 @@ size_t tt_unet_arena_bytes(const tt_unet *unet)
 size_t tt_unet_launches(const tt_unet *unet)
 {
     return unet->graph ? tt_graph_launches(unet->graph) : 0;
+}
+
+tt_recorder *tt_unet_recorder(tt_unet *unet)
+{
+    return unet->graph ? tt_graph_recorder(unet->graph) : NULL;
 }
 
 tt_status tt_unet_store(tt_unet *unet, tt_weight_store **store, tt_error *err)

@@ -3,6 +3,7 @@
 #define TT_UNET_UNET_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 #include "unet/unet-config.h"
 
 typedef struct tt_unet tt_unet;
@@ -34,8 +35,15 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
  * tt_unet_create lacks, with the same heads; no weights are packed anew. For finding out what can be removed. */
 void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed);
 
+/* Measures the variants of a shape's ops (graph/tuner.h). The next prepare builds the graph anew. */
+tt_status tt_unet_tune(tt_unet *unet, const tt_unet_shape *shape, tt_tuner *tuner, tt_error *err);
+
 /* Sets the condition for the following runs. SDXL models need text_embeds and time_ids. */
 tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err);
+
+/* Tells all timesteps of a run in the order of its passes, so that their embeddings are computed together before the
+ * first one. Passes at other timesteps are possible too; each computes its own then. */
+tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n, tt_error *err);
 
 /* One pass: sample [batch][in_channels][h][w] at timesteps[batch] -> out [batch][out_channels][h][w]. Blocking. */
 tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
@@ -64,6 +72,9 @@ tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *conf
 uint64_t tt_unet_weight_bytes(const tt_unet *unet);
 size_t tt_unet_arena_bytes(const tt_unet *unet);
 size_t tt_unet_launches(const tt_unet *unet);
+
+/* The launches of a pass, for profiles; NULL before prepare and when weights pass through. */
+tt_recorder *tt_unet_recorder(tt_unet *unet);
 
 /* The store of its weights, to observe or replace them (graph/observe.h); made when it is not there yet, and gone after
  * tt_unet_release_device. */

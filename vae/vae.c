@@ -149,6 +149,15 @@ static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t
     return status;
 }
 
+tt_status tt_vae_tune(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = prepare(vae, is_decoder, height, width, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(vae->graph, tuner, err);
+    tt_vae_release_graph(vae);
+    return status;
+}
+
 /* One latent (or tile) to a picture in -1..1. */
 static tt_status decode_whole(tt_vae *vae, const float *latent, uint32_t height, uint32_t width, float *image,
                               tt_error *err)
@@ -323,4 +332,14 @@ tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_
 tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err)
 {
     return need_store(vae, true, store, err);
+}
+
+tt_recorder *tt_vae_recorder(tt_vae *vae)
+{
+    return vae->graph ? tt_graph_recorder(vae->graph) : NULL;
+}
+
+size_t tt_vae_arena_bytes(const tt_vae *vae)
+{
+    return vae->graph ? tt_graph_arena_bytes(vae->graph) : 0;
 }

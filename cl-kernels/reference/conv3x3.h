@@ -19,4 +19,10 @@ typedef struct tt_reference_conv3x3_args {
 
 void tt_reference_conv3x3(const tt_reference_conv3x3_args *args);
 
+/* The same for a rectangle of the outputs of some images. */
+typedef struct tt_reference_rectangle {
+    uint32_t image, y, x, n_images, height, width;
+} tt_reference_rectangle;
+void tt_reference_conv3x3_part(const tt_reference_conv3x3_args *args, const tt_reference_rectangle *part);
+
 #endif

@@ -1,9 +1,10 @@
 /* test_attention.c - attention against its reference: head widths, ragged queries and keys, causal, sharp, views. */
-#include "cl-kernels/attention-gpu.h"
 #include "cl-kernels/attention.h"
+#include "cl-kernels/dot.h"
 #include "cl-kernels/reference/attention.h"
 #include "tests/support/test-device.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,17 +37,57 @@ static const attention_case cases[] = {
     {"heads of 512", 1, 512, 1, 1, 18, 18, false, 1, false},
     {"a block of keys and one", 1, 16, 1, 1, 49, 65, false, 2, false},
     {"heads of 40, 1024 tokens", 4, 40, 1, 32, 32, 1024, false, 1, true},
+    {"causal, 600 tokens, jumps", 1, 160, 2, 1, 600, 600, true, 4, true},
     {"heads of 512, 112 tokens", 1, 512, 1, 14, 8, 112, false, 1, true},
     {"causal, 300 tokens", 2, 64, 1, 1, 300, 300, true, 3, true},
 };
 
-static float *make_values(const tt_kernels *form, size_t n, float factor, uint64_t seed)
+/* Forms with dot products of the device's units (plain vectors do not serve attention), both storages. Returns how
+ * many. */
+static size_t dot_forms(tt_kernels forms[4])
+{
+    size_t n_all, n = 0;
+    const tt_kernels *all = tt_test_dot_forms(&n_all);
+    for (size_t i = 0; i < n_all; i++)
+        if (all[i].arithmetic == TT_ARITHMETIC_HALF && all[i].dot.half != TT_DOT_PLAIN)
+            forms[n++] = all[i];
+    return n;
+}
+
+/* What the units multiply is made exact by make_values; a weight then has an error of about 2e-3. */
+static double tolerance_of(const tt_kernels *form)
+{
+    return form->arithmetic == TT_ARITHMETIC_FLOAT ? tt_test_tolerance(form) : 3.5e-3;
+}
+
+/* Rounds to what is a bfloat16 after multiplication by scale. */
+static void round_to_bf16(float *values, size_t n, float scale)
+{
+    for (size_t i = 0; i < n; i++) {
+        float scaled = values[i] * scale;
+        uint32_t bits;
+        memcpy(&bits, &scaled, sizeof(bits));
+        bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
+        memcpy(&scaled, &bits, sizeof(bits));
+        values[i] = scaled / scale;
+    }
+}
+
+/* scale: what the kernel multiplies the values by before it rounds them. */
+static float *make_values(const tt_kernels *form, size_t n, float factor, float scale, uint64_t seed)
 {
     float *values = tt_test_random_new(n, seed);
     for (size_t i = 0; i < n; i++)
         values[i] *= factor;
+    if (form->arithmetic != TT_ARITHMETIC_FLOAT)
+        round_to_bf16(values, n, scale);
     tt_test_round(form, values, n);
     return values;
+}
+
+static float scale_of(const attention_case *c)
+{
+    return (float)(256.0 * 1.4426950408889634 / sqrt((double)c->head_dim));
 }
 
 static float *compute_reference(const attention_case *c, const float *q, const float *k, const float *v)
@@ -67,48 +108,57 @@ static float *compute_reference(const attention_case *c, const float *q, const f
     return want;
 }
 
-/* variant: NULL, or one of the GPU's own, which may be off by `more`. */
-static void check_variant(const tt_kernels *form, const attention_case *c, const tt_attention_variant *variant,
-                          double more)
+/* Compares the op with its reference for given queries, keys and values; runs it twice, which must give the same. */
+static void check_values(const tt_kernels *form, const attention_case *c, float *const values[3], double tolerance)
 {
     uint32_t channels = c->n_heads * c->head_dim;
-    tt_test_tensor q = tt_test_tensor_create(form, channels, c->batch, c->height, c->width, 0);
-    tt_test_tensor k = tt_test_tensor_create(form, channels, c->batch, 1, c->n_keys, 0);
-    tt_test_tensor v = tt_test_tensor_create(form, channels, c->batch, 1, c->n_keys, 0);
-    tt_test_tensor out = tt_test_tensor_create(form, channels, c->batch, c->height, c->width, 0);
-    float *values[3] = {make_values(form, tt_test_count(&q), c->sharpness, 31),
-                        make_values(form, tt_test_count(&k), c->sharpness, 32),
-                        make_values(form, tt_test_count(&v), 1, 33)};
-    float *want = compute_reference(c, values[0], values[1], values[2]);
-    tt_test_upload(&q, values[0]);
-    tt_test_upload(&k, values[1]);
-    tt_test_upload(&v, values[2]);
-    tt_attention_args args = {.q = q.plane,
-                              .k = k.plane,
-                              .v = v.plane,
+    tt_test_tensor planes[4];
+    float *want = compute_reference(c, values[0], values[1], values[2]), *got[2];
+    for (size_t i = 0; i < 4; i++) {
+        bool is_query = i == 0 || i == 3;
+        planes[i] = tt_test_tensor_create(form, channels, c->batch, is_query ? c->height : 1,
+                                          is_query ? c->width : c->n_keys, 0);
+        if (i < 3)
+            tt_test_upload(&planes[i], values[i]);
+    }
+    tt_attention_args args = {.q = planes[0].plane,
+                              .k = planes[1].plane,
+                              .v = planes[2].plane,
                               .n_heads = c->n_heads,
                               .head_dim = c->head_dim,
                               .causal = c->causal,
-                              .out = out.plane};
-    tt_recorder *recorder = tt_test_recorder();
-    if (variant == NULL)
+                              .out = planes[3].plane};
+    for (size_t i = 0; i < 2; i++) {
+        tt_recorder *recorder = tt_test_recorder();
         tt_test_ok(tt_attention_record(form, &args, recorder, tt_test_error()));
-    else
-        tt_test_ok(tt_attention_gpu_record(form, &args, variant, recorder, tt_test_error()));
-    tt_test_run(recorder);
-    char label[160];
-    (void)snprintf(label, sizeof(label), "attention %s %s: %s", tt_test_form_name(form),
-                   variant != NULL ? variant->name : "", c->label);
-    float *got = tt_test_download(&out);
-    tt_test_close(got, want, tt_test_count(&out), tt_test_tolerance(form) + more, label);
+        tt_test_run(recorder);
+        got[i] = tt_test_download(&planes[3]);
+    }
+    char label[128];
+    (void)snprintf(label, sizeof(label), "attention %s %s: %s", tt_test_form_name(form), tt_dot_name(form->dot.half),
+                   c->label);
+    tt_test_close(got[0], want, tt_test_count(&planes[3]), tolerance, label);
+    assert_memory_equal(got[0], got[1], tt_test_count(&planes[3]) * sizeof(float));
+    free(want);
+    for (size_t i = 0; i < 2; i++)
+        free(got[i]);
+    for (size_t i = 0; i < 4; i++)
+        tt_test_tensor_release(&planes[i]);
+}
+
+static size_t count_of(const attention_case *c, uint32_t n_positions)
+{
+    return (size_t)c->batch * c->n_heads * c->head_dim * n_positions;
+}
+
+static void check_case(const tt_kernels *form, const attention_case *c)
+{
+    float *values[3] = {make_values(form, count_of(c, c->height * c->width), c->sharpness, scale_of(c), 31),
+                        make_values(form, count_of(c, c->n_keys), c->sharpness, 1, 32),
+                        make_values(form, count_of(c, c->n_keys), 1, 1, 33)};
+    check_values(form, c, values, tolerance_of(form));
     for (size_t i = 0; i < 3; i++)
         free(values[i]);
-    free(want);
-    free(got);
-    tt_test_tensor_release(&q);
-    tt_test_tensor_release(&k);
-    tt_test_tensor_release(&v);
-    tt_test_tensor_release(&out);
 }
 
 static void test_shapes(void **state)
@@ -117,39 +167,84 @@ static void test_shapes(void **state)
     for (size_t f = 0; f < TT_TEST_N_FORMS; f++)
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
             if (!cases[i].is_large || !tt_test_small())
-                check_variant(&tt_test_forms()[f], &cases[i], NULL, 0);
+                check_case(&tt_test_forms()[f], &cases[i]);
 }
 
-/* The GPU's own variants, as many as the device can run. Storage forms take turns. */
-static void check_gpu_variants(tt_arithmetic arithmetic, double more)
+static void test_dot_shapes(void **state)
 {
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        tt_kernels form = tt_test_forms()[2 + i % 2];
-        form.arithmetic = arithmetic;
-        form.dot.half = TT_DOT_GPU_FP16;
-        const tt_attention_variant *variants[TT_ATTENTION_MAX_VARIANTS];
-        tt_attention_args args = {.head_dim = cases[i].head_dim};
-        size_t n = cases[i].is_large ? 0 : tt_attention_gpu_variants(&form, &args, variants);
-        for (size_t v = 0; v < n; v++)
-            if (variants[v]->is_half == (arithmetic == TT_ARITHMETIC_HALF) &&
-                (variants[v]->is_half || variants[v]->is_local))
-                check_variant(&form, &cases[i], variants[v], more);
+    (void)state;
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
+        skip();
+    for (size_t f = 0; f < n_forms; f++)
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+            check_case(&forms[f], &cases[i]);
+}
+
+/* Inputs that are not made exact: the error that bfloat16 has in practice. */
+static void test_dot_error(void **state)
+{
+    (void)state;
+    attention_case c = {"any inputs", 2, 40, 1, 1, 100, 300, false, 1, false};
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
+        skip();
+    for (size_t f = 0; f < n_forms; f++) {
+        float *values[3];
+        for (size_t i = 0; i < 3; i++) {
+            size_t n = count_of(&c, i == 0 ? c.width : c.n_keys);
+            values[i] = tt_test_random_new(n, 51 + i);
+            tt_test_round(&forms[f], values[i], n);
+        }
+        check_values(&forms[f], &c, values, 5e-3);
+        for (size_t i = 0; i < 3; i++)
+            free(values[i]);
     }
 }
 
-static void test_gpu_local(void **state)
+/* How a level that is added to all scores of a key goes from key to key. */
+typedef struct level_case {
+    const char *label;
+    float first, step, jump; /* jump: from the 400th key on */
+} level_case;
+
+static const level_case levels[] = {
+    {"all scores low", -200, 0, 0}, {"all scores high", 200, 0, 0},       {"scores rise", 0, 0.5f, 0},
+    {"scores fall", 0, -0.5f, 0},   {"scores jump", 0, 0, 1000},          {"scores drop", 0, 0, -10000},
+    {"scores huge", 10000, 0, 8},   {"scores hugely low", -10000, 0, 50},
+};
+
+/* The reference that weights are relative to must follow the scores: low, high, rising within and between blocks. */
+static void check_levels(const tt_kernels *form, const level_case *level)
 {
-    (void)state;
-    check_gpu_variants(TT_ARITHMETIC_FLOAT, 1e-6);
+    attention_case c = {level->label, 1, 16, 1, 1, 37, 600, false, 1, false};
+    float *values[3] = {make_values(form, count_of(&c, c.width), 1, scale_of(&c), 61),
+                        make_values(form, count_of(&c, c.n_keys), 1, 1, 62),
+                        make_values(form, count_of(&c, c.n_keys), 1, 1, 63)};
+    for (size_t i = 0; i < c.width; i++)
+        values[0][i] = 4.0f; /* channel 0, the square root of its number: k's channel 0 is the level */
+    for (size_t i = 0; i < c.n_keys; i++)
+        values[1][i] = level->first + level->step * (float)i + (i < 400 ? 0 : level->jump);
+    round_to_bf16(values[0], c.width, scale_of(&c));
+    round_to_bf16(values[1], c.n_keys, 1);
+    tt_test_round(form, values[0], c.width);
+    check_values(form, &c, values, tolerance_of(form));
+    for (size_t i = 0; i < 3; i++)
+        free(values[i]);
 }
 
-/* Scores of half products are off by 2^-11 of themselves, and weights by as much. */
-static void test_gpu_half(void **state)
+static void test_dot_levels(void **state)
 {
     (void)state;
-    if (!tt_device_caps(tt_test_device())->has_fp16)
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
         skip();
-    check_gpu_variants(TT_ARITHMETIC_HALF, 4e-3);
+    for (size_t f = 0; f < n_forms; f++)
+        for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+            check_levels(&forms[f], &levels[i]);
 }
 
 /* Queries, keys and values as channel views of one plane, the output as a view of another whose rest stays untouched.
@@ -161,7 +256,7 @@ static void check_views(const tt_kernels *form)
     size_t n = (size_t)channels * c.width;
     tt_test_tensor qkv = tt_test_tensor_create(form, 3 * channels, c.batch, 1, c.width, 0);
     tt_test_tensor out = tt_test_tensor_create(form, 8 + channels, c.batch, 1, c.width, 0);
-    float *x = make_values(form, tt_test_count(&qkv), 1, 41), *parts[3];
+    float *x = make_values(form, tt_test_count(&qkv), 1, 1, 41), *parts[3];
     for (size_t p = 0; p < 3; p++) {
         parts[p] = tt_test_random_new(c.batch * n, 1);
         for (size_t image = 0; image < c.batch; image++)
@@ -183,7 +278,8 @@ static void check_views(const tt_kernels *form)
         const float *image_got = got + image * (n + 8 * (size_t)c.width);
         for (size_t i = 0; i < 8 * (size_t)c.width; i++)
             assert_true(image_got[i] != image_got[i]); /* still poison */
-        tt_test_close(image_got + 8 * (size_t)c.width, want + image * n, n, tt_test_tolerance(form), c.label);
+        tt_test_close(image_got + 8 * (size_t)c.width, want + image * n, n,
+                      form->arithmetic == TT_ARITHMETIC_FLOAT ? tt_test_tolerance(form) : 5e-3, c.label);
     }
     float *arrays[] = {x, parts[0], parts[1], parts[2], want, got};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
@@ -197,6 +293,10 @@ static void test_views(void **state)
     (void)state;
     for (size_t f = 0; f < TT_TEST_N_FORMS; f++)
         check_views(&tt_test_forms()[f]);
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    for (size_t f = 0; f < n_forms; f++)
+        check_views(&forms[f]);
 }
 
 /* Arguments that do not fit together end in a sentence, not in a launch. */
@@ -224,8 +324,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_gpu_local),
-                                       cmocka_unit_test(test_gpu_half), cmocka_unit_test(test_views),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),    cmocka_unit_test(test_dot_shapes),
+                                       cmocka_unit_test(test_dot_error), cmocka_unit_test(test_dot_levels),
+                                       cmocka_unit_test(test_views),     cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -1,7 +1,7 @@
 /* test-matrix.c - see test-matrix.h. */
 #include "tests/support/test-matrix.h"
 
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 
 #include <math.h>
@@ -68,7 +68,7 @@ static uint8_t *store_part(const tt_test_matrix_spec *spec, float *weights, uint
 static uint8_t *store_quantized(const tt_test_matrix_spec *spec, float *weights, uint32_t n_out, uint32_t first)
 {
     size_t width = (size_t)spec->n_in * spec->n_taps, n = n_out * width;
-    uint8_t *block = tt_test_blocks_new(spec->dtype, n, 1.0 / sqrt((double)width), spec->seed + 2 + first);
+    uint8_t *block = tt_sample_blocks_new(spec->dtype, n, 1.0 / sqrt((double)width), spec->seed + 2 + first);
     float *decoded = malloc(n * sizeof(*decoded));
     assert_non_null(decoded);
     tt_to_float(spec->dtype, block + 1, decoded, n);

@@ -1,9 +1,9 @@
-/* test_gpu_tile.c - register tiles for GPUs against the references of linear and conv3x3: every variant that the device
- * can run, every arithmetic and dot product form, on ragged shapes. */
+/* test-gpu-tile.c - see test-gpu-tile.h. */
+#include "tests/support/test-gpu-tile.h"
+
 #include "cl-kernels/gpu-tile.h"
 #include "cl-kernels/reference/conv3x3.h"
 #include "cl-kernels/reference/linear.h"
-#include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
 #include <math.h>
@@ -38,15 +38,7 @@ static const tile_case cases[] = {
 };
 
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
-
-/* What a form multiplies with, and what it may be off by. Whole inputs: integers with a largest of 127 at every
- * position, which int8 codes hold exactly. */
-typedef struct tile_form {
-    tt_arithmetic arithmetic;
-    tt_dot dot;
-    bool has_whole_inputs;
-    double tolerance;
-} tile_form;
+_Static_assert((int)N_CASES == (int)TT_TEST_TILE_CASES, "the header tells how many there are");
 
 /* Planes and arrays of one run. */
 typedef struct tile_run {
@@ -135,7 +127,7 @@ static void compute_conv3x3(tile_run *run)
     tt_reference_conv3x3(&args);
 }
 
-static tile_run set_up(const tt_kernels *storage, const tile_form *form, const tile_case *c, tt_dtype dtype)
+static tile_run set_up(const tt_kernels *storage, const tt_test_tile_form *form, const tile_case *c, tt_dtype dtype)
 {
     tile_run run = {.kernels = *storage, .c = c, .n_results = c->is_geglu ? c->n_out / 2 : c->n_out};
     run.kernels.arithmetic = form->arithmetic;
@@ -186,8 +178,7 @@ static tt_gpu_tile_args make_args(const tile_run *run, const tt_test_scratch *sc
 {
     const tile_case *c = run->c;
     const tt_matrix *matrix = &run->weights.matrix;
-    return (tt_gpu_tile_args){.stem = "gpu-tile",
-                              .in = run->in.plane,
+    return (tt_gpu_tile_args){.in = run->in.plane,
                               .in2 = c->split != 0 ? &run->in2.plane : NULL,
                               .matrix = matrix,
                               .weights = {.mem = matrix->values.mem, .dtype = matrix->dtype},
@@ -200,7 +191,7 @@ static tt_gpu_tile_args make_args(const tile_run *run, const tt_test_scratch *sc
                               .scratch_offset = scratch->offset};
 }
 
-static void check_variant(tile_run *run, const tile_form *form, const tt_gpu_tile_args *args,
+static void check_variant(tile_run *run, const tt_test_tile_form *form, const tt_gpu_tile_args *args,
                           const tt_gpu_variant *variant)
 {
     static const char *const arithmetics[] = {"float", "half", "int8"};
@@ -217,89 +208,18 @@ static void check_variant(tile_run *run, const tile_form *form, const tt_gpu_til
     free(got);
 }
 
-/* The device's variants without the plain one, which the tests of the ops run. */
-static size_t tile_variants(const tile_run *run, const tt_gpu_tile_args *args,
-                            const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS])
-{
-    size_t n = tt_gpu_tile_variants(&run->kernels, args, variants), n_kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!variants[i]->is_plain)
-            variants[n_kept++] = variants[i];
-    return n_kept;
-}
-
 /* A third of the variants, so that the cases together see each of them with one tap and with nine; compiling all of
  * them for all cases would take minutes. Slow devices run each once. Returns how many ran. */
-static size_t check_case(const tt_kernels *storage, const tile_form *form, size_t index, tt_dtype dtype)
+size_t tt_test_gpu_tile(const tt_kernels *storage, const tt_test_tile_form *form, size_t index, tt_dtype dtype)
 {
     const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS];
     tile_run run = set_up(storage, form, &cases[index], dtype);
     tt_test_scratch scratch = tt_test_scratch_create(tt_gpu_tile_scratch_bytes(&run.weights.matrix, &run.in.plane));
     tt_gpu_tile_args args = make_args(&run, &scratch);
-    size_t n = tile_variants(&run, &args, variants), step = tt_test_small() ? N_CASES : 3, n_checked = 0;
+    size_t n = tt_gpu_tile_variants(&run.kernels, &args, variants), step = tt_test_small() ? N_CASES : 3, n_checked = 0;
     for (size_t i = index % step % n; i < n; i += step, n_checked++)
         check_variant(&run, form, &args, variants[i]);
     tt_test_scratch_release(&scratch);
     tear_down(&run);
     return n_checked;
-}
-
-/* Storage forms take turns. */
-static void check_alternately(const tile_form *form, size_t index, tt_dtype dtype)
-{
-    assert_true(check_case(&tt_test_forms()[2 + index % 2], form, index, dtype) > 0);
-}
-
-/* Sums of floats run over all inputs in one go here, so they may be off by more than those of other kernels. */
-static void test_float(void **state)
-{
-    (void)state;
-    const tile_form form = {.tolerance = 2e-6};
-    for (size_t i = 0; i < N_CASES; i++)
-        check_alternately(&form, i, i % 2 == 0 ? TT_F32 : TT_F16);
-}
-
-/* Products of half: inputs and weights have 11 bits, and so have sums of up to 16 products. */
-static void test_half(void **state)
-{
-    (void)state;
-    if (!tt_device_caps(tt_test_device())->has_fp16)
-        skip();
-    const tile_form form = {.arithmetic = TT_ARITHMETIC_HALF, .dot = {.half = TT_DOT_GPU_FP16}, .tolerance = 1e-3};
-    for (size_t i = 0; i < N_CASES; i++)
-        check_alternately(&form, i, i % 2 == 0 ? TT_F16 : TT_F32);
-}
-
-/* Inputs and weights that int8 holds exactly give exact results, in every form of the dot product; where the device
- * lacks an instruction, plain vectors stand in for it. */
-static void test_int8(void **state)
-{
-    (void)state;
-    const tt_dot_unit units[] = {TT_DOT_PLAIN, TT_DOT_GPU_KHR, TT_DOT_GPU_QCOM, TT_DOT_GPU_ARM};
-    for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
-        const tile_form form = {
-            .arithmetic = TT_ARITHMETIC_INT8, .dot = {.int8 = units[u]}, .has_whole_inputs = true, .tolerance = 1e-6};
-        for (size_t i = u == 0 ? 0 : u - 1; i < N_CASES; i += u == 0 ? 1 : 3)
-            check_alternately(&form, i, TT_I8);
-    }
-}
-
-/* Ordinary inputs and weights lose what eight bits lose. */
-static void test_int8_rounding(void **state)
-{
-    (void)state;
-    const tile_form form = {.arithmetic = TT_ARITHMETIC_INT8, .dot = {.int8 = TT_DOT_PLAIN}, .tolerance = 1e-2};
-    check_alternately(&form, 1, TT_F32);
-    check_alternately(&form, 4, TT_F16);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float),
-        cmocka_unit_test(test_half),
-        cmocka_unit_test(test_int8),
-        cmocka_unit_test(test_int8_rounding),
-    };
-    return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -1,17 +1,13 @@
-/* test-blocks.c - see test-blocks.h. */
-#include "tests/support/test-blocks.h"
+/* blocks.c - see blocks.h. */
+#include "selftest/blocks.h"
 
-#include "tests/support/test-device.h"
+#include "base/numbers.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-const tt_dtype tt_test_quant_types[TT_TEST_N_QUANT_TYPES] = {TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q8_0, TT_Q2_K,
-                                                             TT_Q3_K, TT_Q4_K, TT_Q5_K, TT_Q6_K, TT_I8};
+const tt_dtype tt_sample_quant_types[TT_N_SAMPLE_QUANT_TYPES] = {TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q8_0, TT_Q2_K,
+                                                                 TT_Q3_K, TT_Q4_K, TT_Q5_K, TT_Q6_K, TT_I8};
 
 /* Where a block has its halves; spread: standard deviation of the values at d = 1; middle: m or dmin that centres them
  * at d = 1, 0 for types without. */
@@ -40,12 +36,17 @@ static void put_half(uint8_t *at, double value)
     memcpy(at, &half, sizeof(half));
 }
 
-uint8_t *tt_test_blocks_new(tt_dtype dtype, size_t n, double deviation, uint64_t seed)
+uint8_t *tt_sample_blocks_new(tt_dtype dtype, size_t n, double deviation, uint64_t seed)
 {
     size_t n_bytes = (size_t)tt_dtype_bytes(dtype, n), n_floats = n_bytes + n / tt_dtype_block(dtype);
     uint8_t *bytes = malloc(n_bytes + 1);
-    float *random = tt_test_random_new(n_floats, seed);
-    assert_non_null(bytes);
+    float *random = malloc(n_floats * sizeof(*random));
+    if (bytes == NULL || random == NULL) {
+        free(bytes);
+        free(random);
+        return NULL;
+    }
+    tt_numbers_uniform(random, n_floats, seed);
     for (size_t i = 0; i < n_bytes; i++)
         bytes[1 + i] = (uint8_t)(int)((random[i] + 1.7321f) * 73.9f);
     block_form form = form_of(dtype);

@@ -1,13 +1,13 @@
-/* peak.cl - how fast a device computes and reads: the yardsticks of the benchmarks. */
+/* peak.cl - how fast a device computes and reads: the yardsticks of all measurements. */
 #pragma OPENCL FP_CONTRACT ON
 
 #define CHAINS 14
 
 /* rounds * CHAINS * 16 multiply-adds a work item, in independent chains that stay in registers. */
-__kernel void peak_float(__global float *out, uint rounds)
+__kernel void peak_float(const __global float *in, __global float *out, uint rounds)
 {
     float16 chain[CHAINS];
-    const float16 scale = (float16)(0.999f), step = (float16)(0.001f * (get_global_id(0) + 1));
+    const float16 scale = (float16)(0.999f), step = (float16)(in[0] * 0.001f * (get_global_id(0) + 1));
 #pragma unroll
     for (int i = 0; i < CHAINS; i++)
         chain[i] = step + (float)i;

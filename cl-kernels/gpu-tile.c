@@ -98,13 +98,16 @@ static const char *type_of(const tt_gpu_tile_args *args)
 }
 
 /* Float is the form that is compared with other implementations, and the plain kernel sums it in blocks: its cuts are
- * the table's choice, and for few positions of halves, too. */
+ * the table's choice, and for few positions of halves, too. CPUs, which run this family for tests alone and compile a
+ * variant for seconds, are offered nothing else in float. */
 const tt_gpu_variant *tt_gpu_tile_choose(const tt_kernels *kernels, const tt_gpu_tile_args *args, tt_plain_cut *cut)
 {
     const tt_gpu_variant *variants[TT_GPU_MAX_VARIANTS];
     char names[TT_PLAIN_CUTS + TT_GPU_MAX_VARIANTS][TT_TUNING_NAME];
-    size_t n = tt_gpu_tile_variants(kernels, args, variants), n_positions = tt_plane_positions(&args->out);
+    bool is_float = !is_int8(args) && !is_half(args), is_cpu = tt_device_caps(kernels->device)->is_cpu;
+    size_t n = is_float && is_cpu ? 0 : tt_gpu_tile_variants(kernels, args, variants);
     size_t n_cuts = is_int8(args) ? 0 : is_half(args) ? 1 : TT_PLAIN_CUTS;
+    size_t n_positions = tt_plane_positions(&args->out);
     bool has_cuts_first = !is_half(args) || n_positions < FEWEST_POSITIONS;
     size_t first_cut = has_cuts_first ? 0 : n, first_variant = has_cuts_first ? n_cuts : 0;
     for (size_t i = 0; i < n_cuts; i++) {

@@ -148,7 +148,7 @@ static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype
 static tt_status make_scratch(const tt_kernels *kernels, const shape *s, widening widen, job *j, tt_error *err)
 {
     size_t n_bytes = s->n_taps == 1 ? tt_linear_scratch_bytes(kernels, &j->matrix, &j->out)
-                                    : tt_conv3x3_scratch_bytes(kernels, &j->matrix, &j->out);
+                                    : tt_conv3x3_scratch_bytes(kernels, &j->matrix, &j->in, &j->out);
     if (widen != WIDEN_AS_KERNELS_DO)
         n_bytes = widen == WIDEN_ALWAYS ? tt_dequantize_bytes(kernels, &j->matrix) : 0;
     return n_bytes == 0 ? TT_OK : tt_buffer_create(kernels->device, n_bytes, "benchmark scratch", &j->scratch, err);

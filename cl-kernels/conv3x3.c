@@ -2,6 +2,7 @@
 #include "cl-kernels/conv3x3.h"
 
 #include "cl-kernels/conv3x3-dot.h"
+#include "cl-kernels/gpu-tile.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/winograd.h"
 
@@ -109,6 +110,22 @@ static uint32_t ask_side(const tt_kernels *kernels, const tt_conv3x3_args *args,
     return n > 1 ? known[tt_tuning_choose(kernels, "conv3x3", key, names, n)] : best;
 }
 
+/* The launch as register tiles for GPUs take it. */
+static tt_gpu_tile_args gpu_args(const tt_conv3x3_args *args, const tt_tile_weights *weights, double bytes)
+{
+    return (tt_gpu_tile_args){.in = args->in,
+                              .matrix = args->matrix,
+                              .weights = *weights,
+                              .mode = args->mode,
+                              .per_image_bias = args->per_image_bias,
+                              .residual = args->residual,
+                              .activation = args->activation,
+                              .out = args->out,
+                              .scratch = args->scratch,
+                              .scratch_offset = args->scratch_offset,
+                              .bytes = bytes};
+}
+
 /* Side of Winograd's squares, 0: the direct form. */
 static uint32_t choose_side(const tt_kernels *kernels, const tt_conv3x3_args *args)
 {
@@ -137,8 +154,15 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
     uint32_t side = choose_side(kernels, args);
+    tt_plain_cut cut = tt_plain_cut_at(0);
+    if (status == TT_OK && side == 0 && kernels->family == TT_FAMILY_GPU_PLAIN) {
+        tt_gpu_tile_args gpu = gpu_args(args, &weights, count_bytes(kernels, args));
+        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu, &cut);
+        if (variant != NULL)
+            return tt_gpu_tile_record(kernels, &gpu, variant, recorder, err);
+    }
     if (status == TT_OK)
-        status = side == 0 ? tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err)
+        status = side == 0 ? tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, cut, &plan, err)
                            : tt_winograd_make_plan(kernels, args->matrix, &weights, &args->out, side, &plan, err);
     if (status != TT_OK)
         return status;
@@ -151,9 +175,12 @@ tt_status tt_conv3x3_record(const tt_kernels *kernels, const tt_conv3x3_args *ar
     return tt_tile_record(&launcher, &plan, "conv3x3", flops, count_bytes(kernels, args), recorder);
 }
 
-size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *in,
+                                const tt_plane *out)
 {
     if (tt_conv3x3_dot_takes(kernels, matrix))
         return 0;
+    if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return tt_gpu_tile_scratch_bytes(matrix, in);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

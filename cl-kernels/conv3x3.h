@@ -37,7 +37,8 @@ typedef struct tt_conv3x3_args {
 
 /* Bytes of scratch with which the launch is faster; 0 when it would not help. Without scratch the results are as good.
  */
-size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out);
+size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *in,
+                                const tt_plane *out);
 
 /* The tuning's key of a convolution whose products are of a form ("320x640 32x32 b1 up int8 f16"): channels, the
  * output's width, height and images, mode. */

@@ -1,6 +1,7 @@
 /* dot.c - probes dot product units: a small product is computed and compared. */
 #include "cl-kernels/dot.h"
 
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot-system.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
@@ -161,9 +162,17 @@ static tt_dot_unit highest_unit(void)
     return TT_DOT_AMX;
 }
 
+void tt_dot_form_name(tt_dot_unit unit, bool is_half, char name[32])
+{
+    (void)snprintf(name, 32, "%s %s", tt_dot_name(unit), is_half ? "half" : "int8");
+}
+
+/* Whether any check of the self-test found the unit wrong in this form. */
 static bool is_disabled(const tt_tuning *tuning, tt_dot_unit unit, bool is_half)
 {
-    return tt_tuning_is_disabled(tuning, "dot", tt_dot_name(unit), is_half ? "half" : "int8");
+    char name[32];
+    tt_dot_form_name(unit, is_half, name);
+    return unit != TT_DOT_NONE && tt_tuning_is_disabled(tuning, "dot", name, NULL);
 }
 
 static tt_status best_unit(const tt_kernels *kernels, const tt_tuning *tuning, bool is_half, probe *p,
@@ -209,6 +218,19 @@ tt_status tt_dot_probe(tt_device *device, const tt_tuning *tuning, tt_dot *dot, 
         if (status != TT_OK)
             return status;
     }
+    /* A limit below every unit of GPUs; the plain form is slower than float there, and for tests. */
+    tt_dot_unit highest = highest_unit();
+    if (kernels.family == TT_FAMILY_GPU_PLAIN && highest == TT_DOT_PLAIN)
+        dot->int8 = TT_DOT_PLAIN;
+    else if (kernels.family == TT_FAMILY_GPU_PLAIN && highest != TT_DOT_NONE) {
+        tt_status status = tt_dot_gpu_probe(device, dot, err);
+        if (status != TT_OK)
+            return status;
+    }
+    if (is_disabled(tuning, dot->half, true))
+        dot->half = TT_DOT_NONE;
+    if (is_disabled(tuning, dot->int8, false))
+        dot->int8 = TT_DOT_NONE;
     *note = KNOWN | (uint32_t)dot->half << 8 | (uint32_t)dot->int8;
     return TT_OK;
 }

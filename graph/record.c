@@ -43,7 +43,7 @@ size_t tt_graph_scratch_bytes(tt_graph *graph, const tt_op *op)
     case TT_OP_LINEAR:
         return tt_linear_scratch_bytes(&graph->kernels, op->matrix, out);
     case TT_OP_CONV3X3:
-        return tt_conv3x3_scratch_bytes(&graph->kernels, op->matrix, out);
+        return tt_conv3x3_scratch_bytes(&graph->kernels, op->matrix, &graph->nodes[op->in].plane, out);
     case TT_OP_GROUP_NORM: {
         tt_group_norm_args args = tt_graph_group_norm_args(graph, op, &second);
         return tt_group_norm_scratch_bytes(&graph->kernels, &args);

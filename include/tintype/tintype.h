@@ -572,7 +572,7 @@ typedef struct tt_selftest_result {
     char op[32];      /* "linear" */
     char variant[64]; /* "gpu-plain f16 q4_k" */
     tt_verdict verdict;
-    uint32_t n_names;        /* ways of doing it that were tried */
+    uint32_t n_names;        /* ways of doing it that were tried; 0: it uses a unit that the device does not have */
     double error, tolerance; /* the largest rms error over deviation, and what it may be */
     char message[400];       /* what is wrong, "" when nothing is */
 } tt_selftest_result;

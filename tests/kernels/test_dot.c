@@ -1,4 +1,5 @@
 /* test_dot.c - the probe of dot product units: what it finds works, limits are kept, answers last. */
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot.h"
 #include "cl-kernels/tuning.h"
 #include "device/program.h"
@@ -58,14 +59,13 @@ static void test_answer_is_kept(void **state)
 }
 
 /* A unit that is disabled is passed over, also where the device's answer is known already; the other form keeps its
- * own.
- */
+ * own. */
 static void test_disabled(void **state)
 {
     (void)state;
     tt_tuning *tuning = NULL;
     tt_dot best, next;
-    tt_disabled disabled = {.op = "dot", .form = "int8", .reason = "a test"};
+    tt_disabled disabled = {.op = "dot", .form = "one check of several", .reason = "a test"};
     tt_device_options options = {0};
     tt_device *device = NULL;
     tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
@@ -73,7 +73,7 @@ static void test_disabled(void **state)
     tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
     tt_test_ok(tt_dot_probe(device, tuning, &best, tt_test_error()));
     if (best.int8 == TT_DOT_AMX || best.int8 == TT_DOT_AVX512) {
-        strcpy(disabled.name, tt_dot_name(best.int8));
+        tt_dot_form_name(best.int8, false, disabled.name);
         tt_test_ok(tt_tuning_disable(tuning, &disabled, tt_test_error()));
         tt_test_ok(tt_dot_probe(device, tuning, &next, tt_test_error()));
         assert_true(next.int8 < best.int8);
@@ -107,6 +107,21 @@ static void test_limits(void **state)
     assert_true(wide.int8 <= best.int8 && wide.int8 <= TT_DOT_AVX512);
 }
 
+/* What a GPU's probe finds is what the device says that it has; a device that says nothing has nothing. */
+static void test_gpu_units(void **state)
+{
+    (void)state;
+    tt_dot dot;
+    const tt_caps *caps = tt_device_caps(tt_test_device());
+    tt_test_ok(tt_dot_gpu_probe(tt_test_device(), &dot, tt_test_error()));
+    print_message("as a GPU: half: %s, int8: %s\n", tt_dot_name(dot.half), tt_dot_name(dot.int8));
+    assert_int_equal(dot.half, caps->has_fp16 ? TT_DOT_GPU_FP16 : TT_DOT_NONE);
+    if (!caps->has_int_dot)
+        assert_int_equal(dot.int8, TT_DOT_NONE);
+    else
+        assert_true(dot.int8 >= TT_DOT_GPU_KHR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +129,7 @@ int main(void)
         cmocka_unit_test(test_answer_is_kept),
         cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_gpu_units),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

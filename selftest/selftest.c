@@ -210,7 +210,7 @@ static tt_status find_units(tt_device *device, const tt_check_spec *spec, tt_dot
         return TT_OK;
     if (spec->family == TT_FAMILY_GPU_PLAIN)
         return tt_dot_gpu_probe(device, dot, err);
-    return tt_device_caps(device)->family == spec->family ? tt_dot_probe(device, dot, err) : TT_OK;
+    return tt_device_caps(device)->family == spec->family ? tt_dot_probe(device, NULL, dot, err) : TT_OK;
 }
 
 static bool has_unit(const tt_check_spec *spec, const tt_dot *dot)

@@ -419,10 +419,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),    cmocka_unit_test(test_dot_shapes),
-                                       cmocka_unit_test(test_dot_error), cmocka_unit_test(test_dot_levels),
-                                       cmocka_unit_test(test_dot_cuts),  cmocka_unit_test(test_gpu_local),
-                                       cmocka_unit_test(test_gpu_half),  cmocka_unit_test(test_views),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_dot_shapes), cmocka_unit_test(test_dot_error),
+        cmocka_unit_test(test_dot_levels), cmocka_unit_test(test_dot_cuts),   cmocka_unit_test(test_gpu_local),
+        cmocka_unit_test(test_gpu_half),   cmocka_unit_test(test_views),      cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -125,11 +125,8 @@ static void test_gpu_units(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_answer_is_kept),
-        cmocka_unit_test(test_disabled),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_gpu_units),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_answer_is_kept), cmocka_unit_test(test_disabled),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_gpu_units),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -71,26 +71,6 @@ static bool is_right(const probe *p)
     return true;
 }
 
-/* Runs a candidate's program over the buffers. */
-static tt_status launch(const tt_kernels *kernels, const char *options, const tt_buffer buffers[3], tt_error *err)
-{
-    tt_recorder *recorder = NULL;
-    tt_status status = tt_recorder_create(kernels->device, &recorder, err);
-    if (status != TT_OK)
-        return status;
-    tt_launcher launcher = tt_launcher_begin(kernels, "gpu-dot-probe.cl", options, "gpu_dot_probe", err);
-    for (int i = 0; i < 3; i++)
-        tt_launcher_buffer(&launcher, buffers[i].mem);
-    tt_launch one = {.stem = "gpu_dot_probe", .n_dims = 1, .global = {N_PAIRS, 1, 1}, .local = {N_PAIRS, 1, 1}};
-    status = tt_launcher_record(&launcher, &one, recorder);
-    if (status == TT_OK)
-        status = tt_recorder_replay(recorder, err);
-    if (status == TT_OK)
-        status = tt_device_finish(kernels->device, err);
-    tt_recorder_destroy(recorder);
-    return status;
-}
-
 /* True when the candidate's program builds and its numbers are right. Only a lack of memory is an error. */
 static tt_status try_unit(const tt_kernels *kernels, const candidate *one, bool is_half, bool *works, tt_error *err)
 {
@@ -106,7 +86,8 @@ static tt_status try_unit(const tt_kernels *kernels, const candidate *one, bool 
         if (status == TT_OK)
             status = tt_buffer_write(kernels->device, &buffers[i], 0, values[i], sizeof(p.sums), err);
     }
-    if (status == TT_OK && launch(kernels, one->options, buffers, &ignored) == TT_OK) {
+    if (status == TT_OK && tt_launch_once(kernels, "gpu-dot-probe.cl", one->options, "gpu_dot_probe", N_PAIRS, buffers,
+                                          &ignored) == TT_OK) {
         status = tt_buffer_read(kernels->device, &buffers[2], 0, p.sums, sizeof(p.sums), err);
         *works = status == TT_OK && is_right(&p);
     }

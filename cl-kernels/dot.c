@@ -114,22 +114,8 @@ static tt_status launch(const tt_kernels *kernels, tt_dot_unit unit, bool is_hal
                         tt_error *err)
 {
     char options[64];
-    tt_recorder *recorder = NULL;
     (void)snprintf(options, sizeof(options), "-DDOT_UNIT=%d -DDOT_HALF=%d", (int)unit, is_half);
-    tt_status status = tt_recorder_create(kernels->device, &recorder, err);
-    if (status != TT_OK)
-        return status;
-    tt_launcher launcher = tt_launcher_begin(kernels, "dot-probe.cl", options, "dot_probe", err);
-    for (int i = 0; i < 3; i++)
-        tt_launcher_buffer(&launcher, buffers[i].mem);
-    tt_launch one = {.stem = "dot_probe", .n_dims = 1, .global = {1, 1, 1}, .local = {1, 1, 1}};
-    status = tt_launcher_record(&launcher, &one, recorder);
-    if (status == TT_OK)
-        status = tt_recorder_replay(recorder, err);
-    if (status == TT_OK)
-        status = tt_device_finish(kernels->device, err);
-    tt_recorder_destroy(recorder);
-    return status;
+    return tt_launch_once(kernels, "dot-probe.cl", options, "dot_probe", 1, buffers, err);
 }
 
 /* True when the unit's program builds and its numbers are right. Failures of the memory it needs are no answer. */

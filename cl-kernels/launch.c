@@ -135,6 +135,26 @@ size_t tt_ceil_div(size_t value, size_t step)
     return (value + step - 1) / step;
 }
 
+tt_status tt_launch_once(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                         size_t n_items, const tt_buffer buffers[3], tt_error *err)
+{
+    tt_recorder *recorder = NULL;
+    tt_status status = tt_recorder_create(kernels->device, &recorder, err);
+    if (status != TT_OK)
+        return status;
+    tt_launcher launcher = tt_launcher_begin(kernels, file, options, entry, err);
+    for (int i = 0; i < 3; i++)
+        tt_launcher_buffer(&launcher, buffers[i].mem);
+    tt_launch one = {.stem = entry, .n_dims = 1, .global = {n_items, 1, 1}, .local = {n_items, 1, 1}};
+    status = tt_launcher_record(&launcher, &one, recorder);
+    if (status == TT_OK)
+        status = tt_recorder_replay(recorder, err);
+    if (status == TT_OK)
+        status = tt_device_finish(kernels->device, err);
+    tt_recorder_destroy(recorder);
+    return status;
+}
+
 void tt_launch_flatten(tt_plane *plane)
 {
     plane->width *= plane->height * plane->batch;

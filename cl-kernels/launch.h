@@ -43,6 +43,11 @@ void tt_launcher_local(tt_launcher *launcher, size_t n_bytes);
 /* Adds the launch (its kernel is filled in) to the recorder, or releases the kernel after a failure. */
 tt_status tt_launcher_record(tt_launcher *launcher, const tt_launch *launch, tt_recorder *recorder);
 
+/* Runs one program of its own over n_items items of one work-group and waits for it: `entry` of `file` with three
+ * buffers as arguments. For probes, whose failures are answers. */
+tt_status tt_launch_once(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                         size_t n_items, const tt_buffer buffers[3], tt_error *err);
+
 /* Bytes of activations of a plane without its border, for reports. */
 double tt_launch_plane_bytes(const tt_kernels *kernels, const tt_plane *plane);
 

@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "cl-kernels/dot.h"
+#include "pipeline/preview.h"
 #include "pipeline/tune-store.h"
 
 #include <stdio.h>
@@ -116,6 +117,8 @@ tt_status tt_model_load(tt_context *context, const tt_model_params *params, tt_m
     const char *other_vae = params->taesd_path ? params->taesd_path : params->vae_path;
     if (status == TT_OK && other_vae)
         status = tt_model_read_vae(m, other_vae, err);
+    if (status == TT_OK)
+        status = tt_preview_read(m, err);
     if (status != TT_OK) {
         tt_model_destroy(m);
         return status;

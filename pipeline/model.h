@@ -73,7 +73,7 @@ struct tt_model {
     uint64_t n_ignored;
     bool counted; /* counts as alive in the context */
     tt_watcher watcher;
-    float *preview_projection; /* [3][latent_channels + 1], fitted when first used */
+    float *preview_projection; /* [3][latent_channels + 1], the file's or fitted when first used */
     tt_forecasts *forecasts;   /* made when first used */
     atomic_bool cancelled;
 };

@@ -159,7 +159,7 @@ static void json_heading(const cli_bench *b)
     json_text("variant", b->device.variant, "},\n  \"model\": {");
     json_text("name", m->name, ", ");
     json_text("family", m->family, ", ");
-    json_text("hash", m->hash, ", ");
+    json_text("hash", tt_model_hash(b->session.model), ", ");
     json_text("weights", m->weights, ", ");
     json_text("precision", tt_precision_name(m->precision), "},\n");
     (void)printf("  \"request\": {\"width\": %u, \"height\": %u, \"steps\": %u, \"cfg_scale\": %g, \"seed\": %lld, "

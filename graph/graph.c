@@ -45,7 +45,7 @@ static tt_status make_memory(tt_graph *graph, tt_error *err)
     char what[96];
     tt_status status = tt_graph_plan(graph, &n_bytes, err);
     if (status == TT_OK && graph->store)
-        status = tt_weight_store_pack(graph->store, err);
+        status = tt_weight_store_begin_packing(graph->store, err);
     if (status == TT_OK && graph->store)
         status = tt_stream_create(device, graph->store, graph->name, &graph->stream, err);
     snprintf(what, sizeof what, "activations of %s", graph->name);
@@ -65,6 +65,8 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
             status = tt_recorder_create(graph->kernels.device, &graph->lists[list], err);
     if (status == TT_OK)
         status = tt_graph_record(graph, err);
+    if (status == TT_OK && graph->store)
+        status = tt_weight_store_pack_rest(graph->store, err);
     if (status != TT_OK)
         tt_error_prefix(err, graph->name);
     graph->compiled = status == TT_OK;

@@ -492,6 +492,11 @@ typedef struct tt_device_peaks {
 
 /* Measures the open device, a second or two. */
 TT_API tt_status tt_context_peaks(tt_context *context, tt_device_peaks *peaks);
+/* Writes the binaries of all kernel programs that were built so far to the cache folder, where the driver makes them
+ * too slowly to do so unasked (PoCL: a second or more each, once; later starts then load them in milliseconds instead
+ * of building them from source). Does nothing on other drivers, which store them at once. *n_stored may be NULL. */
+TT_API tt_status tt_context_store_programs(tt_context *context, uint32_t *n_stored);
+
 /* ---- tuning: which variants of the kernels suit the device ------------------------------------------------------- */
 
 /* A choice that was measured on the open device. */

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <time.h>
+
 /* A read-only mapping. */
 typedef struct tt_mapping {
     const uint8_t *bytes;
@@ -47,6 +49,15 @@ tt_status tt_new_file_commit(tt_new_file *file, tt_error *err);
 
 /* Removes the temporary file. Harmless after commit. */
 void tt_new_file_abort(tt_new_file *file);
+
+/* What tells two states of a file apart without reading it. */
+typedef struct tt_file_stamp {
+    uint64_t device, inode, n_bytes;
+    struct timespec modified, changed; /* of its bytes; of its bytes, name or owner */
+} tt_file_stamp;
+
+tt_status tt_file_stamp_read(const char *path, tt_file_stamp *stamp, tt_error *err);
+bool tt_file_stamp_same(const tt_file_stamp *a, const tt_file_stamp *b);
 
 bool tt_path_is_folder(const char *path);
 bool tt_path_is_file(const char *path);

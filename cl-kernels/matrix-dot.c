@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 enum { PANEL = TT_DOT_PANEL, BLOCK_BYTES = TT_DOT_BLOCK_BYTES, MAX_TAPS = 9, MAX_BLOCK_CHANNELS = 64 };
 enum { CHUNK = MAX_BLOCK_CHANNELS * MAX_TAPS };
 
@@ -114,8 +118,26 @@ static inline int32_t round_codes(const float *restrict values, float inverse, s
     return sum;
 }
 
+/* Largest magnitude of halves, whose bits are ordered like their values too. */
+static inline uint16_t largest_half_bits(const uint8_t *halves, size_t n)
+{
+    uint16_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, halves + 2 * i, sizeof(bits));
+        bits &= 0x7fff;
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
 #if defined(__x86_64__)
 /* The same, compiled for wider registers. */
+__attribute__((target("avx2"))) static uint16_t largest_half_bits_wide(const uint8_t *halves, size_t n)
+{
+    return largest_half_bits(halves, n);
+}
+
 __attribute__((target("avx2"))) static int32_t largest_bits_wide(const float *values, size_t n)
 {
     return largest_bits(values, n);
@@ -132,6 +154,11 @@ static int32_t find_largest(const float *values, size_t n)
     return __builtin_cpu_supports("avx2") ? largest_bits_wide(values, n) : largest_bits(values, n);
 }
 
+static uint16_t find_largest_half(const uint8_t *halves, size_t n)
+{
+    return __builtin_cpu_supports("avx2") ? largest_half_bits_wide(halves, n) : largest_half_bits(halves, n);
+}
+
 static int32_t make_codes(const float *values, float inverse, size_t n, uint8_t *codes)
 {
     return __builtin_cpu_supports("avx2") ? round_codes_wide(values, inverse, n, codes)
@@ -141,6 +168,11 @@ static int32_t make_codes(const float *values, float inverse, size_t n, uint8_t 
 static int32_t find_largest(const float *values, size_t n)
 {
     return largest_bits(values, n);
+}
+
+static uint16_t find_largest_half(const uint8_t *halves, size_t n)
+{
+    return largest_half_bits(halves, n);
 }
 
 static int32_t make_codes(const float *values, float inverse, size_t n, uint8_t *codes)
@@ -155,6 +187,9 @@ static float largest_of_row(const tt_packing *pack, tt_output_row from)
     float values[CHUNK], largest;
     int32_t most = 0;
     size_t n_columns = tt_matrix_columns(pack->matrix);
+    if (from.part->dtype == TT_F16 && !from.part->transposed)
+        return tt_half_to_float(
+            find_largest_half((const uint8_t *)from.part->values + from.row * n_columns * 2, n_columns));
     for (size_t at = 0; at < n_columns; at += CHUNK) {
         size_t n = n_columns - at < CHUNK ? n_columns - at : CHUNK;
         tt_packing_floats(pack, from, at, n, values);
@@ -250,6 +285,44 @@ static void read_block(const tt_packing *pack, tt_output_row from, channels part
         read_brains(pack, from, first, n, stored->bytes);
 }
 
+#if defined(__x86_64__)
+/* Turns eight channels of bytes[channel][9 taps] into to[tap][stride], all taps but the last. */
+static void turn_eight(const uint8_t *bytes, uint8_t *to, size_t stride)
+{
+    __m128i pairs[4], fours[4], eights[4];
+    for (size_t i = 0; i < 4; i++)
+        pairs[i] = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(bytes + 18 * i)),
+                                     _mm_loadl_epi64((const __m128i *)(const void *)(bytes + 18 * i + 9)));
+    for (size_t i = 0; i < 2; i++) {
+        fours[2 * i] = _mm_unpacklo_epi16(pairs[2 * i], pairs[2 * i + 1]);
+        fours[2 * i + 1] = _mm_unpackhi_epi16(pairs[2 * i], pairs[2 * i + 1]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        eights[2 * i] = _mm_unpacklo_epi32(fours[i], fours[i + 2]);
+        eights[2 * i + 1] = _mm_unpackhi_epi32(fours[i], fours[i + 2]);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        _mm_storel_epi64((__m128i *)(void *)(to + 2 * i * stride), eights[i]);
+        _mm_storel_epi64((__m128i *)(void *)(to + (2 * i + 1) * stride), _mm_unpackhi_epi64(eights[i], eights[i]));
+    }
+}
+#endif
+
+/* A whole block of codes of nine taps at once: to[tap][stride] = bytes[64 channels][9]. */
+static void take_nine_taps(const uint8_t *bytes, uint8_t *to, size_t stride)
+{
+    enum { TAPS = MAX_TAPS };
+    size_t first = 0;
+#if defined(__x86_64__)
+    for (size_t c = 0; c < MAX_BLOCK_CHANNELS; c += 8)
+        turn_eight(bytes + c * TAPS, to + c, stride);
+    first = TAPS - 1;
+#endif
+    for (size_t tap = first; tap < TAPS; tap++)
+        for (size_t c = 0; c < MAX_BLOCK_CHANNELS; c++)
+            to[tap * stride + c] = bytes[c * TAPS + tap];
+}
+
 /* to[channel] = stored[channel][tap] */
 static void take_tap(const block_bytes *stored, size_t n, size_t taps, size_t tap, size_t size, uint8_t *to)
 {
@@ -275,8 +348,13 @@ static void pack_row(const tt_packing *pack, tt_output_row from, code_row *row, 
         part.n = from.part != NULL ? part.n : 0;
         if (part.n > 0)
             read_block(pack, from, part, row, &stored);
-        size_t n_bytes = part.n * (BLOCK_BYTES / size);
-        for (uint32_t tap = 0; tap < matrix->n_taps; tap++, to += PANEL * BLOCK_BYTES) {
+        size_t n_bytes = part.n * (BLOCK_BYTES / size), stride = PANEL * BLOCK_BYTES;
+        if (matrix->n_taps == MAX_TAPS && part.n == MAX_BLOCK_CHANNELS) {
+            take_nine_taps(stored.bytes, to, stride);
+            to += MAX_TAPS * stride;
+            continue;
+        }
+        for (uint32_t tap = 0; tap < matrix->n_taps; tap++, to += stride) {
             take_tap(&stored, part.n, matrix->n_taps, tap, BLOCK_BYTES / size, to);
             memset(to + n_bytes, 0, BLOCK_BYTES - n_bytes);
         }

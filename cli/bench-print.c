@@ -73,6 +73,8 @@ void cli_bench_print(const cli_bench *b)
         print_start("cold start", &b->cold);
     if (b->has_warm)
         print_start("warm start", &b->warm);
+    if (b->has_stored)
+        print_start("with programs", &b->stored);
     for (uint32_t i = 0; i < b->n_pictures; i++)
         if (i == 0 || i + 1 == b->n_pictures)
             print_picture(i == 0 ? "first picture" : "last picture", &b->pictures[i]);
@@ -159,7 +161,7 @@ static void json_heading(const cli_bench *b)
     json_text("variant", b->device.variant, "},\n  \"model\": {");
     json_text("name", m->name, ", ");
     json_text("family", m->family, ", ");
-    json_text("hash", m->hash, ", ");
+    json_text("hash", tt_model_hash(b->session.model), ", ");
     json_text("weights", m->weights, ", ");
     json_text("precision", tt_precision_name(m->precision), "},\n");
     (void)printf("  \"request\": {\"width\": %u, \"height\": %u, \"steps\": %u, \"cfg_scale\": %g, \"seed\": %lld, "
@@ -179,6 +181,8 @@ void cli_bench_print_json(const cli_bench *b)
         json_start("cold_start", &b->cold);
     if (b->has_warm)
         json_start("warm_start", &b->warm);
+    if (b->has_stored)
+        json_start("stored_start", &b->stored);
     (void)fputs(" ", stdout);
     cli_print_json_choices(b->session.context);
     (void)fputs(",\n", stdout);

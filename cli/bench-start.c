@@ -1,4 +1,4 @@
-/* bench-start.c - cold and warm start, each in a process of its own. */
+/* bench-start.c - cold and warm starts, each in a process of its own. */
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "cli/bench.h"
 
@@ -51,8 +51,8 @@ static cli_exit begin(const cli_options *o, cli_session *session, cli_request *r
     return code;
 }
 
-/* Runs in the child. */
-static cli_exit measure(const cli_options *o, cli_bench_start *start)
+/* Runs in the child. stores: programs are stored afterwards. */
+static cli_exit measure(const cli_options *o, bool stores, cli_bench_start *start)
 {
     cli_session session = {0};
     cli_request request = {0};
@@ -70,6 +70,9 @@ static cli_exit measure(const cli_options *o, cli_bench_start *start)
         if (status != TT_OK && status != TT_ERROR_CANCELLED)
             code = cli_fail_status(session.context, status);
         tt_image_free(&image);
+        if (code == CLI_OK && stores &&
+            (status = tt_context_store_programs(session.context, &start->n_stored)) != TT_OK)
+            code = cli_fail_status(session.context, status);
         start->text_ms = w.text_ms > 0 ? w.text_ms - (ready - w.begun) : 0;
         start->first_step_ms = w.first_step_ms;
     }
@@ -82,7 +85,7 @@ static cli_exit measure(const cli_options *o, cli_bench_start *start)
 }
 
 /* Forks, measures with this cache folder, and takes the figures from a pipe. */
-static cli_exit start_once(const cli_bench *bench, const char *cache, cli_bench_start *start)
+static cli_exit start_once(const cli_bench *bench, const char *cache, bool stores, cli_bench_start *start)
 {
     int ends[2], status = 0;
     (void)fflush(NULL);
@@ -93,7 +96,7 @@ static cli_exit start_once(const cli_bench *bench, const char *cache, cli_bench_
         cli_options options = *bench->options;
         options.cache_dir = cache;
         (void)close(ends[0]);
-        cli_exit code = measure(&options, start);
+        cli_exit code = measure(&options, stores, start);
         bool written = write(ends[1], start, sizeof *start) == (ssize_t)sizeof *start;
         _exit(code != CLI_OK || written ? (int)code : (int)CLI_FAILED);
     }
@@ -130,11 +133,15 @@ cli_exit cli_bench_starts(cli_bench *bench)
     char *kept_copy = kept != NULL ? strdup(kept) : NULL;
     (void)snprintf(driver, sizeof driver, "%s/driver", folder);
     (void)setenv("POCL_CACHE_DIR", driver, 1);
-    cli_exit code = start_once(bench, folder, &bench->cold);
+    cli_exit code = start_once(bench, folder, false, &bench->cold);
     bench->has_cold = code == CLI_OK;
     if (code == CLI_OK)
-        code = start_once(bench, folder, &bench->warm);
+        code = start_once(bench, folder, true, &bench->warm);
     bench->has_warm = code == CLI_OK;
+    bool has_more = bench->has_warm && bench->warm.n_stored > 0;
+    if (has_more)
+        code = start_once(bench, folder, false, &bench->stored);
+    bench->has_stored = has_more && code == CLI_OK;
     (void)(kept_copy != NULL ? setenv("POCL_CACHE_DIR", kept_copy, 1) : unsetenv("POCL_CACHE_DIR"));
     free(kept_copy);
     (void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -9,6 +9,7 @@
 typedef struct cli_bench_start {
     double load_model_ms, open_device_ms, text_ms, first_step_ms; /* first_step_ms: all of it, the others included */
     double peak_bytes;
+    uint32_t n_stored; /* programs that were stored after the measurement */
 } cli_bench_start;
 
 enum { CLI_BENCH_PARTS = 3 };
@@ -24,8 +25,8 @@ typedef struct cli_bench {
     cli_request request;
     tt_device_info device;
     tt_device_peaks peaks;
-    bool has_cold, has_warm;
-    cli_bench_start cold, warm;
+    bool has_cold, has_warm, has_stored;
+    cli_bench_start cold, warm, stored;
     tt_bench_report parts[CLI_BENCH_PARTS]; /* by tt_bench_part */
     cli_bench_picture *pictures;
     uint32_t n_pictures;
@@ -35,7 +36,8 @@ typedef struct cli_bench {
 } cli_bench;
 
 /* Measures starts in child processes, which must happen before this process has touched OpenCL: drivers do not survive
- * a fork. The first finds no compiled kernels anywhere, the second what the first left. */
+ * a fork. The first finds no compiled kernels anywhere, the second what the first left. Where the driver makes
+ * binaries too slowly to do so unasked, they are stored then, and a third finds them. */
 cli_exit cli_bench_starts(cli_bench *bench);
 
 /* "text encoder", ... */

@@ -239,6 +239,20 @@ static cli_exit tune_first(job *j)
                : CLI_OK;
 }
 
+/* --store-programs: nothing to do when it was done before. */
+static cli_exit store_programs(const job *j)
+{
+    uint32_t n_stored = 0;
+    if (!j->options->store_programs)
+        return CLI_OK;
+    tt_status status = tt_context_store_programs(j->session.context, &n_stored);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    if (n_stored > 0 && !j->options->quiet)
+        (void)printf("stored %u programs\n", n_stored);
+    return CLI_OK;
+}
+
 static cli_exit run(job *j)
 {
     cli_exit code = cli_session_begin(j->options, &j->session);
@@ -260,7 +274,9 @@ static cli_exit run(job *j)
         code = tune_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
-    return code == CLI_OK ? remove_resume(j->options) : code;
+    if (code == CLI_OK)
+        code = remove_resume(j->options);
+    return code == CLI_OK ? store_programs(j) : code;
 }
 
 cli_exit cli_generate(const cli_options *options)

@@ -74,9 +74,9 @@ static const char bench_details[] =
     "  tintype bench --components\n"
     "\n"
     "Cold start: a new process without compiled kernels, the driver's included where it lets one choose (PoCL); warm\n"
-    "start: the same again. Then -b pictures (default 2), and each network alone with a table of its kernels against "
-    "the\n"
-    "device's measured peaks. bench/snapdragon.sh does this on a phone, bench/report.py draws several results.\n";
+    "start: the same again; with programs: once more, after what --store-programs does, where that is something. Then\n"
+    "-b pictures (default 2), and each network alone with a table of its kernels against the device's measured\n"
+    "peaks. bench/snapdragon.sh does this on a phone, bench/report.py draws several results.\n";
 
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},

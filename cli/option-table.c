@@ -81,6 +81,8 @@ static const cli_option table[] = {
      "keep the run's state here after each step; the same command goes on from it after a kill"},
     {"tune", NULL, 0, GENERATE, CLI_FLAG, AT(tune), 0, 0, NULL,
      "first measure which kernels suit the device, for 20 s at most, where that was not done"},
+    {"store-programs", NULL, 0, GENERATE, CLI_FLAG, AT(store_programs), 0, 0, NULL,
+     "afterwards store compiled kernels that the driver makes slowly (PoCL: 10 s, once), for faster starts"},
     {"no-prompt-metadata", NULL, 0, GENERATE, CLI_FLAG, AT(no_prompt_metadata), 0, 0, NULL,
      "keep both prompts out of the file; the AI mark stays"},
     {"aigc-producer", NULL, 0, GENERATE, CLI_TEXT, AT(producer), 0, 0, "CODE",

@@ -60,7 +60,7 @@ typedef struct cli_options {
     bool pure;
     const char *export, *import, *only;
     double seconds;
-    bool again, tune;
+    bool again, tune, store_programs;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

@@ -52,7 +52,7 @@ tt_status tt_cache_entry_open(tt_device *device, const char *source, size_t n_so
                               tt_cache_entry *entry, tt_error *err)
 {
     *entry = (tt_cache_entry){0};
-    if (device->cache_dir == NULL || device->found.quirks.no_binary_cache)
+    if (device->cache_dir == NULL)
         return TT_OK;
     tt_error reason = {""};
     if (tt_folder_make(device->cache_dir, &reason) != TT_OK) {

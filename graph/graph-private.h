@@ -82,6 +82,7 @@ struct tt_graph {
     bool in_deep;                   /* ops that are appended are deep */
     bool has_short;                 /* something is kept */
     bool kept_is_made;              /* by a whole run */
+    bool has_memory;                /* compiling was begun */
     bool compiled, static_is_stale;
 };
 

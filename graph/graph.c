@@ -45,26 +45,55 @@ static tt_status make_memory(tt_graph *graph, tt_error *err)
     char what[96];
     tt_status status = tt_graph_plan(graph, &n_bytes, err);
     if (status == TT_OK && graph->store)
-        status = tt_weight_store_pack(graph->store, err);
+        status = tt_weight_store_begin_packing(graph->store, err);
     if (status == TT_OK && graph->store)
         status = tt_stream_create(device, graph->store, graph->name, &graph->stream, err);
     snprintf(what, sizeof what, "activations of %s", graph->name);
     return status == TT_OK ? tt_buffer_create(device, n_bytes ? n_bytes : 1, what, &graph->arena, err) : status;
 }
 
+/* Builds what launches refer to, once. */
+static tt_status need_memory(tt_graph *graph, tt_error *err)
+{
+    if (graph->has_memory)
+        return TT_OK;
+    tt_status status = make_memory(graph, err);
+    graph->has_memory = status == TT_OK;
+    return status;
+}
+
+/* What went wrong while ops were appended. */
+static tt_status check_built(const tt_graph *graph, tt_error *err)
+{
+    if (graph->status != TT_OK && err)
+        *err = graph->error;
+    return graph->status;
+}
+
+tt_status tt_graph_begin_compile(tt_graph *graph, tt_error *err)
+{
+    tt_status status = check_built(graph, err);
+    if (status != TT_OK)
+        return status;
+    status = need_memory(graph, err);
+    if (status != TT_OK)
+        tt_error_prefix(err, graph->name);
+    return status;
+}
+
 tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
 {
-    if (graph->status != TT_OK) {
-        if (err)
-            *err = graph->error;
-        return graph->status;
-    }
-    tt_status status = make_memory(graph, err);
+    tt_status status = check_built(graph, err);
+    if (status != TT_OK)
+        return status;
+    status = need_memory(graph, err);
     for (int list = 0; list < TT_N_LISTS && status == TT_OK; list++)
         if (list != TT_LIST_SHORT || graph->has_short)
             status = tt_recorder_create(graph->kernels.device, &graph->lists[list], err);
     if (status == TT_OK)
         status = tt_graph_record(graph, err);
+    if (status == TT_OK && graph->store)
+        status = tt_weight_store_pack_rest(graph->store, err);
     if (status != TT_OK)
         tt_error_prefix(err, graph->name);
     graph->compiled = status == TT_OK;

@@ -120,6 +120,9 @@ tt_plane tt_graph_shape(const tt_graph *graph, tt_value value);
  * failure of building. */
 tt_status tt_graph_compile(tt_graph *graph, tt_error *err);
 
+/* The first half of it, up to the allocation: other threads pack weights until tt_graph_compile waits for them. */
+tt_status tt_graph_begin_compile(tt_graph *graph, tt_error *err);
+
 /* What a run does without the static part. */
 typedef struct tt_graph_work {
     double flops;                                        /* multiplications and additions of matrix and attention ops */

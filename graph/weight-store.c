@@ -1,4 +1,4 @@
-/* weight-store.c - finds, checks and keeps the weights of one component; residency.c packs the matrices. */
+/* weight-store.c - finds, checks and keeps the weights of one component; packer.c packs the matrices. */
 #include "base/checked.h"
 #include "base/text.h"
 #include "graph/weight-store-private.h"
@@ -59,6 +59,7 @@ void tt_weight_store_destroy(tt_weight_store *store)
 {
     if (!store)
         return;
+    tt_packer_cancel(store->packer);
     for (size_t i = 0; i < store->n_entries; i++)
         release_entry(store, store->entries[i]);
     for (size_t i = 0; i < store->n_listed; i++)

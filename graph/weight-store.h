@@ -79,6 +79,13 @@ tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32
  * were packed by an earlier call are left as they are. Does nothing for a plan. */
 tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err);
 
+/* The same in two steps, between which other threads pack: begin_packing makes the device's memory, so launches that
+ * use it can be recorded, but none may run before pack_rest, which helps and waits. Only one thread may use a store.
+ * The first step waits for packing that was begun before; destroying the store ends it. After a failure the matrices
+ * have no memory of the device. */
+tt_status tt_weight_store_begin_packing(tt_weight_store *store, tt_error *err);
+tt_status tt_weight_store_pack_rest(tt_weight_store *store, tt_error *err);
+
 /* Packs a streamed matrix of this store into matrix->values.n_bytes bytes of host memory, 64-byte aligned, and gives
  * the file's pages back to the system in portions of a few MB. The file must not have become shorter since it was
  * opened: the system kills a process that reads a mapping beyond the file's end. */

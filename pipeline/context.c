@@ -102,6 +102,15 @@ tt_status tt_context_device(tt_context *context, tt_device_info *info)
     return TT_OK;
 }
 
+tt_status tt_context_store_programs(tt_context *context, uint32_t *n_stored)
+{
+    tt_error *err = tt_context_begin(context);
+    uint32_t own;
+    if (!context->device)
+        return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
+    return tt_programs_store(context->device, n_stored ? n_stored : &own, err);
+}
+
 void tt_image_free(tt_image *image)
 {
     if (!image)

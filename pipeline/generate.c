@@ -22,6 +22,7 @@ typedef struct tt_job {
     double started_ms, step_started_ms, encode_ms;
     tt_image preview;
     tt_memory_choice memory;
+    tt_unet_shape unet_shape; /* of the first pass, as planned */
     tt_memory_watch watch;
     uint32_t latent_height, latent_width;
 } tt_job;
@@ -201,12 +202,23 @@ static bool is_single(const tt_job *job)
     return job->memory.mode != TT_MEMORY_RESIDENT;
 }
 
+/* Lets threads pack the UNet's weights while the prompt is encoded. */
+static tt_status begin_unet(tt_model *model, const tt_job *job, tt_error *err)
+{
+    if (!job->memory.packs_early)
+        return TT_OK;
+    tt_status status = tt_model_need_unet(model, err);
+    return status == TT_OK ? tt_unet_begin(model->unet, &job->unet_shape, err) : status;
+}
+
 static tt_status encode_prompt(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
                                tt_error *err)
 {
     tt_condition_request request = tt_request_condition(model, p);
     tt_status status = begin_phase(job, TT_PHASE_TEXT, err);
     request.one_at_a_time = is_single(job);
+    if (status == TT_OK)
+        status = begin_unet(model, job, err);
     if (status == TT_OK)
         status = tt_condition_make(model, &request, &data->condition, err);
     tt_memory_watch_look(&job->watch);
@@ -349,6 +361,8 @@ static tt_status plan_memory(tt_model *model, const tt_generate_params *p, tt_jo
     if (status != TT_OK)
         return status;
     job->memory = plan.choice;
+    tt_part_shape pass = tt_memory_unet_shape(model, &plan.request, plan.request.n_texts > 1);
+    job->unet_shape = tt_part_unet_shape(&pass);
     stats->memory_mode = plan.choice.mode;
     (void)tt_memory_peak_phase(&plan.room, &plan.phases, &stats->forecast_bytes);
     tt_log_write(&model->context->log, TT_LOG_INFO, "memory: %s, %.0f MB forecast",
@@ -382,6 +396,8 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
         return status;
     tt_memory_watch_begin(&job.watch, model);
     status = run_request(model, params, &job, &data, images, s, err);
+    if (model->unet)
+        tt_unet_abandon(model->unet);
     s->total_ms = tt_clock_ms() - begun;
     s->resume_ms = tt_resume_write_ms(job.resume);
     tt_resume_close(job.resume);

@@ -230,14 +230,16 @@ static tt_held look_at_model(const tt_model *model)
 }
 
 /* Everything stays once it is there; large text encoders and large graphs leave. */
-static void resident_phases(const tt_model *model, const tt_memory_request *r, const tt_part_bytes *parts,
-                            tt_memory_phases *p)
+static void resident_phases(const tt_model *model, const tt_memory_request *r, const tt_memory_choice *choice,
+                            const tt_part_bytes *parts, tt_memory_phases *p)
 {
     tt_held held = look_at_model(model);
     uint64_t now = held.others + held.own;
     for (int i = 0; i < TT_MAX_CLIPS; i++)
         now += held.text[i] ? 0 : all_of(&parts[TT_PART_TEXT + i]);
-    p->device[TT_PHASE_TEXT] = now;
+    const tt_part_bytes *unet = &parts[TT_PART_UNET];
+    uint64_t new_unet = held.unet ? unet->arena + unet->io - tt_unet_arena_bytes(model->unet) : all_of(unet);
+    p->device[TT_PHASE_TEXT] = now + (choice->packs_early ? new_unet : 0);
     for (int i = 0; i < TT_MAX_CLIPS; i++)
         if (parts[TT_PART_TEXT + i].weights > TT_KEEP_TEXT_BYTES)
             now -= all_of(&parts[TT_PART_TEXT + i]);
@@ -248,8 +250,7 @@ static void resident_phases(const tt_model *model, const tt_memory_request *r, c
         now += held.encoder ? 0 : encoder->weights;
         p->device[TT_PHASE_ENCODE] = now + encoder->arena + encoder->io;
     }
-    const tt_part_bytes *unet = &parts[TT_PART_UNET];
-    now += held.unet ? unet->arena + unet->io - tt_unet_arena_bytes(model->unet) : all_of(unet);
+    now += new_unet;
     p->device[TT_PHASE_DENOISE] = now;
     if (unet->arena > TT_KEEP_UNET_BYTES)
         now -= unet->arena + unet->io;
@@ -283,7 +284,8 @@ static void host_phases(const tt_model *model, const tt_memory_request *r, const
                                  choice->decoder_tile);
     bool tiled = t.n_rows > 1 || t.n_columns > 1;
     uint64_t tile = (uint64_t)t.tile_height * t.tile_width * model->vae_config.factor * model->vae_config.factor;
-    p->host[TT_PHASE_TEXT] = kept + condition * FLOAT + parts[TT_PART_TEXT].packing;
+    p->host[TT_PHASE_TEXT] =
+        kept + condition * FLOAT + parts[TT_PART_TEXT].packing + (choice->packs_early ? TT_PACKING_BYTES : 0);
     p->host[TT_PHASE_ENCODE] =
         kept + parts[TT_PART_ENCODER].packing + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
     p->host[TT_PHASE_DENOISE] = kept + parts[TT_PART_UNET].packing + (RUN_LATENTS + 2u * r->n_texts) * latent;
@@ -329,7 +331,7 @@ tt_status tt_memory_count(tt_model *model, tt_forecasts *forecasts, const tt_mem
     if (status != TT_OK)
         return status;
     if (choice->mode == TT_MEMORY_RESIDENT)
-        resident_phases(model, request, parts, phases);
+        resident_phases(model, request, choice, parts, phases);
     else
         single_phases(model, parts, phases);
     host_phases(model, request, choice, parts, phases);

@@ -36,6 +36,7 @@ typedef struct tt_memory_choice {
     tt_memory_mode mode;
     uint64_t limits[TT_N_PARTS]; /* of matrices on the device, see tt_weight_store_set_limit */
     tt_vae_tile decoder_tile, encoder_tile;
+    bool packs_early; /* resident: the UNet is packed while the text encoder runs */
 } tt_memory_choice;
 
 enum { TT_N_PHASES = 4 }; /* TT_PHASE_TEXT to TT_PHASE_DECODE */

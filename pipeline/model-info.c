@@ -68,7 +68,6 @@ tt_status tt_model_get_info(tt_model *model, tt_model_info *info)
     count_files(model->files, info);
     snprintf(info->name, sizeof info->name, "%s", model->name);
     snprintf(info->family, sizeof info->family, "%s", tt_model_family_name(model));
-    snprintf(info->hash, sizeof info->hash, "%s", tt_model_hash(model));
     const tt_weights *main_weights = tt_model_main_weights(model);
     snprintf(info->weights, sizeof info->weights, "%s", main_weights ? tt_weights_type(main_weights) : "");
     if (model->scheduler) {

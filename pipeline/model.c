@@ -1,9 +1,9 @@
 /* model.c - life of a tt_model: load, describe, make device objects when first used, destroy. */
 #include "pipeline/model.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "base/text.h"
 #include "cl-kernels/dot.h"
+#include "pipeline/file-digest.h"
 #include "pipeline/preview.h"
 #include "pipeline/tune-store.h"
 
@@ -164,8 +164,10 @@ void tt_cancel(tt_model *model)
 const char *tt_model_file_digest(tt_model *model)
 {
     char hex[65];
-    if (!model->hash_known && !tt_path_is_folder(tt_model_files_path(model->files)) &&
-        tt_sha256_file_hex(tt_model_files_path(model->files), hex, NULL) == TT_OK) {
+    const tt_device *device = model->context->device;
+    const char *path = tt_model_files_path(model->files), *folder = device ? tt_device_cache_dir(device) : NULL;
+    if (!model->hash_known && !tt_path_is_folder(path) &&
+        tt_file_digest(path, folder, time(NULL), hex, NULL) == TT_OK) {
         snprintf(model->file_digest, sizeof model->file_digest, "%s", hex);
         snprintf(model->hash, sizeof model->hash, "%.10s", hex);
     }

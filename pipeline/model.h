@@ -137,10 +137,7 @@ void tt_model_form_name(const tt_model *model, char name[32]);
  * half was asked for by name. */
 bool tt_model_vae_is_half(const tt_model *model);
 
-/* First 10 hex digits of the file's SHA-256; "" for folders. */
-const char *tt_model_hash(tt_model *model);
-
-/* All 64 digits of it; "" for folders and where the file cannot be read. */
+/* All 64 digits of the hash; "" for folders and where the file cannot be read. */
 const char *tt_model_file_digest(tt_model *model);
 
 #endif

@@ -15,6 +15,7 @@ struct tt_unet {
     uint32_t n_slots;
     tt_weight_store *store; /* NULL until it is needed */
     tt_graph *graph;
+    bool is_ready;       /* the graph is compiled */
     tt_unet_shape shape; /* of graph */
     tt_unet_window window;
 };
@@ -38,6 +39,7 @@ void tt_unet_release_graph(tt_unet *unet)
 {
     tt_graph_destroy(unet->graph);
     unet->graph = NULL;
+    unet->is_ready = false;
     tt_unet_window_free(&unet->window);
 }
 
@@ -100,7 +102,7 @@ static tt_status check_shape(const tt_unet_config *config, const tt_unet_shape *
         shape->batch, shape->width, shape->height, shape->n_tokens);
 }
 
-tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err)
+tt_status tt_unet_begin(tt_unet *unet, const tt_unet_shape *shape, tt_error *err)
 {
     if (unet->graph && same_shape(&unet->shape, shape))
         return TT_OK;
@@ -115,12 +117,30 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
         status = tt_graph_create(&unet->kernels, "unet", unet->store, &unet->graph, err);
     if (status == TT_OK) {
         tt_unet_build(unet->graph, &unet->config, &unet->tried, shape);
-        status = tt_graph_compile(unet->graph, err);
+        status = tt_graph_begin_compile(unet->graph, err);
     }
     if (status != TT_OK)
         tt_unet_release_graph(unet);
     unet->shape = *shape;
     return status;
+}
+
+tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err)
+{
+    tt_status status = tt_unet_begin(unet, shape, err);
+    if (status != TT_OK || unet->is_ready)
+        return status;
+    status = tt_graph_compile(unet->graph, err);
+    unet->is_ready = status == TT_OK;
+    if (status != TT_OK)
+        tt_unet_release_graph(unet);
+    return status;
+}
+
+void tt_unet_abandon(tt_unet *unet)
+{
+    if (unet->graph && !unet->is_ready)
+        tt_unet_release_device(unet);
 }
 
 /* Writes one row for every image to a static input that has a row for every slot of an image. */
@@ -173,7 +193,7 @@ static tt_status write_added(tt_unet *unet, const tt_unet_condition *condition, 
 tt_status tt_unet_set_condition(tt_unet *unet, const tt_unet_condition *condition, tt_error *err)
 {
     const tt_unet_config *c = &unet->config;
-    if (!unet->graph)
+    if (!unet->is_ready)
         return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
     size_t n_context = (size_t)unet->shape.batch * unet->shape.n_tokens * c->cross_attention_dim;
     tt_status status = tt_graph_write(unet->graph, "context", condition->context, n_context, err);
@@ -195,7 +215,7 @@ static tt_status move_window(tt_unet *unet, const double *timesteps, tt_error *e
 
 tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n, tt_error *err)
 {
-    if (!unet->graph)
+    if (!unet->is_ready)
         return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
     unet->window.n_known = 0;
     return tt_unet_window_plan(&unet->window, timesteps, n, err);
@@ -222,7 +242,7 @@ static tt_status run(tt_unet *unet, const float *sample, const double *timesteps
                      tt_error *err)
 {
     const tt_unet_config *c = &unet->config;
-    if (!unet->graph)
+    if (!unet->is_ready)
         return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
     size_t positions = (size_t)unet->shape.batch * unet->shape.height * unet->shape.width;
     tt_status status = enqueue_pass(unet, sample, timesteps, positions * c->in_channels, is_short, err);

@@ -35,6 +35,11 @@ void tt_unet_destroy(tt_unet *unet);
 /* Builds (or keeps) the graph of a shape; uploads the weights the first time. */
 tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *err);
 
+/* The first half of it: returns while other threads pack the weights. tt_unet_prepare, for this shape or another, waits
+ * for them; tt_unet_abandon stops them when it will not come, and does nothing when it has. */
+tt_status tt_unet_begin(tt_unet *unet, const tt_unet_shape *shape, tt_error *err);
+void tt_unet_abandon(tt_unet *unet);
+
 /* From the next prepare on graphs lack what `removed` says, which must be at least what the config given to
  * tt_unet_create lacks, with the same heads; no weights are packed anew. For finding out what can be removed. */
 void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed);

@@ -156,7 +156,6 @@ enum { TT_MAX_STORED_TYPES = 24 };
 typedef struct tt_model_info {
     char name[128];           /* file or folder name without extension */
     char family[32];          /* "sd1", "sd2", "sdxl" */
-    char hash[16];            /* first 10 hex digits of the file's SHA-256; "" for folders */
     char prediction_type[32]; /* "epsilon" or "v_prediction" */
     char scheduler[64];       /* diffusers class name of the model's own scheduler */
     uint32_t latent_channels;
@@ -184,6 +183,11 @@ TT_API tt_status tt_model_load(tt_context *context, const tt_model_params *param
 TT_API void tt_model_destroy(tt_model *model);
 
 TT_API tt_status tt_model_get_info(tt_model *model, tt_model_info *info);
+
+/* First 10 hex digits of the file's SHA-256, which infotexts name; "" for folders. Lives as long as the model. The file
+ * is read through when this is first asked for: seconds for gigabytes, unless the open device's cache folder remembers
+ * it from before. */
+TT_API const char *tt_model_hash(tt_model *model);
 
 /* ---- images ----------------------------------------------------------------------------------------------------- */
 
@@ -488,6 +492,11 @@ typedef struct tt_device_peaks {
 
 /* Measures the open device, a second or two. */
 TT_API tt_status tt_context_peaks(tt_context *context, tt_device_peaks *peaks);
+/* Writes the binaries of all kernel programs that were built so far to the cache folder, where the driver makes them
+ * too slowly to do so unasked (PoCL: a second or more each, once; later starts then load them in milliseconds instead
+ * of building them from source). Does nothing on other drivers, which store them at once. *n_stored may be NULL. */
+TT_API tt_status tt_context_store_programs(tt_context *context, uint32_t *n_stored);
+
 /* ---- tuning: which variants of the kernels suit the device ------------------------------------------------------- */
 
 /* A choice that was measured on the open device. */

@@ -64,6 +64,38 @@ static void test_tune(void **state)
     temp_folder_remove(&f.folder);
 }
 
+/* Bytes of a small file; the buffer's rest is zero. */
+static void read_file(const char *path, char bytes[8192])
+{
+    memset(bytes, 0, 8192);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t n_bytes = fread(bytes, 1, 8192, file);
+    assert_int_equal(fclose(file), 0);
+    assert_in_range(n_bytes, 100, 8191);
+}
+
+/* Stored programs are stored once and paint the same bits. */
+static void test_store_programs(void **state)
+{
+    (void)state;
+    folders f;
+    char pictures[2][8192];
+    set_up(&f);
+    for (int i = 0; i < 2; i++) {
+        char path[TT_TEMP_PATH];
+        (void)temp_folder_path(&f.folder, i == 0 ? "a.png" : "b.png", path);
+        cli_run run = RUN("-m", SD1, "-p", "x", "-W", "16", "-H", "16", "--steps", "1", "-s", "1", "--cache-dir",
+                          f.cache, "--store-programs", "-o", path);
+        assert_fine(&run, "--store-programs");
+        assert_true(i == 0 || !strstr(run.out, "stored "));
+        cli_run_free(&run);
+        read_file(path, pictures[i]);
+    }
+    assert_memory_equal(pictures[0], pictures[1], sizeof pictures[0]);
+    temp_folder_remove(&f.folder);
+}
+
 static void test_bad_input(void **state)
 {
     (void)state;
@@ -84,6 +116,7 @@ static void test_bad_input(void **state)
     expect_out(RUN("help", "tune"), "--import FILE");
     expect_out(RUN("help", "selftest"), "--only OP");
     expect_out(RUN("help", "generate"), "--tune");
+    expect_out(RUN("help", "generate"), "--store-programs");
     temp_folder_remove(&f.folder);
 }
 
@@ -197,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_store_programs),
         cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_selftest_is_fine),
         cmocka_unit_test(test_selftest_finds_faults),

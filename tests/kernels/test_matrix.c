@@ -306,6 +306,7 @@ static const tt_test_matrix_spec dot_specs[] = {
     {.dtype = TT_F16, .n_out = 44, .n_in = 70, .n_taps = 1, .is_geglu = true, .n_parts = 2},
     {.dtype = TT_F32, .n_out = 35, .n_in = 41, .n_taps = 1, .is_transposed = true},
     {.dtype = TT_Q8_0, .n_out = 31, .n_in = 96, .n_taps = 9},
+    {.dtype = TT_F16, .n_out = 34, .n_in = 150, .n_taps = 9, .split = 70},
     {.dtype = TT_I8, .n_out = 20, .n_in = 66, .n_taps = 1, .is_asymmetric = true},
 };
 

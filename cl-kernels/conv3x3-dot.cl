@@ -1,8 +1,8 @@
 /* conv3x3-dot.cl - 3x3 convolution with dot product units of CPUs; weights packed as in matrix-dot.h.
  *
  * A work item (local size 1) computes a rectangle of output positions for some panels of 32 outputs. It stages the part
- * of the input that the rectangle reads once, rounded to bfloat16 or quantized with one scale, max |x| / 127
- * (conv3x3-patch.clh). A tap is then an offset into the staged patch, and every weight is read once per rectangle.
+ * of the input that the rectangle reads once, rounded to bfloat16 or quantized to bytes that reach from its least to its
+ * largest value (conv3x3-patch.clh). A tap is then an offset into the staged patch, and every weight is read once per rectangle.
  *
  * *_at: geometries of the planes, see place.clh; that of the input starts at its border's corner;
  * shape: out width, out height, images, slices of out;
@@ -82,15 +82,16 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
     uchar x[CONV_PATCH_BYTES + DOT_LANES * DOT_BLOCK_BYTES] __attribute__((aligned(64)));
     dot_sum sums[2][2 * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
     uint at[CONV_MAX_RUN * 9];
-    float scale = patch_stage(in, &p, x);
+    patch_codes codes = patch_stage(in, &p, x);
     for (uint b = 0; b < min(p.n_blocks, (uint)CONV_MAX_RUN); b++)
         for (uint tap = 0; tap < 9; tap++)
             at[b * 9 + tap] = b * p.block_bytes + patch_tap(&p, tap / 3, tap % 3) * DOT_BLOCK_BYTES;
 
+    conv_ending ending;
     conv_sums pending;
     pending.result = &result;
     pending.vectors = &vectors;
-    pending.scale = scale;
+    pending.ending = &ending;
     pending.unit = pending.n_units = 0;
 
     conv_begin();
@@ -110,7 +111,9 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
             }
             conv_finish_rest(&pending);
             pending.values = sums[turn];
-            pending.numbers = (const __global float *)(w + (size_t)p.n_blocks * 9 * DOT_PANEL_BLOCK);
+            conv_begin_ending(&ending, &result, &vectors, panel, v, n,
+                              (const __global float *)(w + (size_t)p.n_blocks * 9 * DOT_PANEL_BLOCK), codes.zero,
+                              codes.scale);
             pending.panel = panel;
             pending.vector = v;
             pending.unit = 0;

@@ -310,7 +310,7 @@ static void round_patch(const conv_case *c, tt_arithmetic arithmetic, const tt_r
     for (size_t i = 0; i < n_rows; i++)
         memcpy(patch + i * width, first + (i / height * c->in_height + y + i % height) * c->in_width + x,
                width * sizeof(*patch));
-    tt_reference_dot_round(arithmetic, patch, n_rows * width, 1);
+    tt_reference_dot_round_patch(arithmetic, patch, n_rows * width);
     for (size_t i = 0; i < n_rows; i++)
         memcpy(first + (i / height * c->in_height + y + i % height) * c->in_width + x, patch + i * width,
                width * sizeof(*patch));

@@ -91,7 +91,8 @@ static tt_status time_passes(tt_graph *graph, tt_device *device, int passes, tt_
 {
     double flops, bytes, best = 1e30;
     tt_status status = TT_OK;
-    for (int i = -1; i < passes && status == TT_OK; i++) { /* kernels are finished by the driver at their first launch */
+    for (int i = -1; i < passes && status == TT_OK;
+         i++) { /* kernels are finished by the driver at their first launch */
         double begun = tt_clock_ms();
         status = tt_graph_run(graph, err);
         if (status == TT_OK)

@@ -98,7 +98,8 @@ __kernel void conv3x3_dot(const __global tt_elem *in, uint4 in_at, const __globa
     uchar x[CONV_PATCH_BYTES + DOT_LANES * DOT_BLOCK_BYTES] __attribute__((aligned(64)));
     dot_sum sums[2][2 * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
     uint at[CONV_MAX_RUN * 9];
-    patch_codes codes = patch_stage(in, &p, x);
+    patch_codes codes;
+    patch_stage(in, &p, x, &codes);
 
     conv_ending ending;
     conv_sums pending;

@@ -272,7 +272,7 @@ static const conv_case dot_cases[] = {
     {"up to rows of 32", 1, 3, 16, 6, 32, 70, 40, TT_CONV_UP, 1, 0, true, true, TT_ACT_SILU, false},
     {"up, odd both", 3, 3, 4, 5, 7, 34, 5, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, false},
     {"up from one pixel to one", 1, 1, 1, 1, 1, 40, 4, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, false},
-    {"up, many positions", 1, 64, 65, 128, 130, 40, 35, TT_CONV_UP, 1, 1, true, true, TT_ACT_SILU, false},
+    {"up, many positions", 1, 64, 65, 128, 130, 40, 35, TT_CONV_UP, 1, 1, true, true, TT_ACT_SILU, true},
     {"up to rows of 128, batch 2", 2, 66, 64, 132, 128, 33, 5, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, true},
     {"many inputs", 1, 8, 8, 8, 8, 1280, 33, TT_CONV_SAME, 0, 0, true, true, TT_ACT_NONE, true},
     {"very many inputs", 1, 3, 4, 3, 4, 5300, 5, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, true},

@@ -1,6 +1,7 @@
 /* conv3x3-dot.c - cuts a convolution into rectangles and records it. */
 #include "cl-kernels/conv3x3-dot.h"
 
+#include "cl-kernels/conv3x3-phases.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
 #include "cl-kernels/tuning.h"
@@ -10,12 +11,16 @@
 /* Sizes of the kernel's private arrays: the staged patch, vectors of 16 positions, rows and columns of a patch. */
 enum { PATCH_BYTES = 1 << 20, MAX_VECTORS = 64, MAX_ROWS = 288, MAX_COLUMNS = 140, MAX_RUN = 80 };
 
+/* TT_CONV_PHASED of conv3x3-taps.clh, after the modes; bytes that the place of the weights is counted in. */
+enum { PHASED = 4, WEIGHTS_UNIT = 256 };
+
 /* Cuts that a tuning may choose from. */
 enum { N_CUTS = 6 };
 
 /* What a cut is judged by. */
 typedef struct work {
-    const tt_conv3x3_args *args;
+    tt_plane grid;             /* what is cut: the output, in phases as many positions as the input has */
+    uint32_t n_phases, n_taps; /* taps of all phases */
     uint32_t n_channel_blocks, n_panels, n_units;
     size_t panel_bytes;
     bool is_strided;
@@ -51,15 +56,15 @@ static bool fits(const work *w, const tt_conv3x3_cut *cut)
  * Items come in rounds of one for each compute unit. */
 static double estimate(const work *w, const tt_conv3x3_cut *cut)
 {
-    const tt_plane *out = &w->args->out;
+    const tt_plane *out = &w->grid;
     size_t n_vectors = count_vectors(w, cut);
     double rectangles = (double)(tt_ceil_div(out->width, cut->width) * tt_ceil_div(out->height, cut->height) *
                                  tt_ceil_div(out->batch, cut->images));
     double items = rectangles * (double)tt_ceil_div(w->n_panels, cut->panels);
     double lines = (double)cut->images * (cut->height + 2) * (cut->width == out->width ? 1 : 160);
     double staging = ((double)patch_positions(w, cut) * 36.0 + lines) * w->n_channel_blocks;
-    double multiplying = (double)(n_vectors + n_vectors % 2) * w->n_channel_blocks * 9 * w->block_cycles;
-    double fetching = (double)w->panel_bytes / 4.0, finishing = (double)n_vectors * 440.0;
+    double multiplying = (double)(n_vectors + n_vectors % 2) * w->n_channel_blocks * w->n_taps * w->block_cycles;
+    double fetching = (double)w->panel_bytes / 4.0, finishing = (double)n_vectors * w->n_phases * 440.0;
     double panel = (multiplying > fetching ? multiplying : fetching) + finishing;
     double rounds = (double)tt_ceil_div((size_t)items, w->n_units);
     return (staging + panel * cut->panels) * (rounds + 0.1);
@@ -107,7 +112,7 @@ static void try_panels(const work *w, tt_conv3x3_cut cut, ranking *best)
 /* Tries all heights for a width; whole images also together. */
 static void try_heights(const work *w, uint32_t width, ranking *best)
 {
-    const tt_plane *out = &w->args->out;
+    const tt_plane *out = &w->grid;
     uint32_t tried = 0;
     for (uint32_t rows = 1; rows <= out->height; rows++) {
         uint32_t height = (uint32_t)tt_ceil_div(out->height, tt_ceil_div(out->height, rows));
@@ -136,12 +141,21 @@ bool tt_conv3x3_dot_takes(const tt_kernels *kernels, const tt_matrix *matrix)
     return matrix->arithmetic != TT_ARITHMETIC_FLOAT && kernels->family == TT_FAMILY_CPU_TILE;
 }
 
+/* Whether the launch multiplies in phases. */
+static bool is_phased(const tt_kernels *kernels, const tt_conv3x3_args *args)
+{
+    return args->scratch != NULL && tt_conv3x3_phases_pay(kernels, args->matrix, &args->in, &args->out);
+}
+
 /* Asks the tuning for one of the cuts. */
 static tt_conv3x3_cut ask(const tt_kernels *kernels, const tt_conv3x3_args *args, const ranking *best)
 {
     char key[TT_TUNING_KEY], names[N_CUTS][TT_TUNING_NAME];
     const char *list[N_CUTS];
-    tt_conv3x3_key(kernels, args, args->matrix->arithmetic == TT_ARITHMETIC_HALF ? "half" : "int8", key);
+    const char *form = args->matrix->arithmetic == TT_ARITHMETIC_INT8 ? "int8"
+                       : is_phased(kernels, args)                     ? "half-phases"
+                                                                      : "half";
+    tt_conv3x3_key(kernels, args, form, key);
     for (size_t i = 0; i < best->n; i++) {
         const tt_conv3x3_cut *cut = &best->cuts[i];
         (void)snprintf(names[i], sizeof(names[i]), "w%uh%ui%up%u", (unsigned)cut->width, (unsigned)cut->height,
@@ -155,15 +169,22 @@ tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *a
 {
     const tt_matrix *matrix = args->matrix;
     bool is_amx = (matrix->arithmetic == TT_ARITHMETIC_INT8 ? kernels->dot.int8 : kernels->dot.half) == TT_DOT_AMX;
-    work w = {.args = args,
+    bool phased = is_phased(kernels, args);
+    work w = {.grid = args->out,
+              .n_phases = phased ? TT_CONV_PHASES : 1,
+              .n_taps = phased ? TT_CONV_PHASES * TT_CONV_PHASE_TAPS : 9,
               .n_channel_blocks = tt_dot_blocks(matrix),
               .n_panels = tt_matrix_panels(matrix),
               .n_units = tt_device_caps(kernels->device)->n_compute_units,
-              .panel_bytes = tt_dot_panel_bytes(matrix),
+              .panel_bytes = phased ? tt_conv3x3_phases_panel_bytes(matrix) : tt_dot_panel_bytes(matrix),
               .is_strided = args->mode == TT_CONV_DOWN || args->mode == TT_CONV_DOWN_ASYM,
               .block_cycles = is_amx ? 43 : 512};
     ranking best = {.n = 0};
-    for (uint32_t width = first_width(args->out.width); width > 0; width = next_width(width))
+    if (phased) {
+        w.grid.width = args->in.width;
+        w.grid.height = args->in.height;
+    }
+    for (uint32_t width = first_width(w.grid.width); width > 0; width = next_width(width))
         try_heights(&w, width, &best);
     if (best.n == 0)
         return tt_kernels_fail_shape(err, "conv3x3", "the input has too many channels", &args->in);
@@ -171,12 +192,12 @@ tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *a
     return TT_OK;
 }
 
-static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_conv3x3_cut *cut)
+static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_conv3x3_cut *cut, bool phased)
 {
     const tt_plane *in = &args->in, *out = &args->out;
     const tt_matrix *matrix = args->matrix;
     tt_launcher_plane(launcher, in, true);
-    tt_launcher_buffer(launcher, matrix->values.mem);
+    tt_launcher_buffer(launcher, phased ? args->scratch : matrix->values.mem);
     tt_launcher_buffer(launcher, matrix->bias.mem);
     tt_launcher_plane(launcher, args->per_image_bias != NULL ? args->per_image_bias : in, false);
     tt_launcher_plane(launcher, args->residual != NULL ? args->residual : in, false);
@@ -184,10 +205,11 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, out->width, out->height, out->batch, tt_plane_slices(out));
     tt_launcher_uint4(launcher, in->width, in->height, tt_plane_slices(in), tt_matrix_panels(matrix));
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
-                      (uint32_t)args->mode);
+                      phased ? PHASED : (uint32_t)args->mode);
     tt_launcher_uint4(launcher, cut->width, cut->height, cut->images, cut->panels);
-    tt_launcher_uint4(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix), tt_plane_needs_border(out),
-                      0);
+    size_t panel_bytes = phased ? tt_conv3x3_phases_panel_bytes(matrix) : tt_dot_panel_bytes(matrix);
+    tt_launcher_uint4(launcher, tt_dot_blocks(matrix), (uint32_t)panel_bytes, tt_plane_needs_border(out),
+                      phased ? (uint32_t)(args->scratch_offset / WEIGHTS_UNIT) : 0);
 }
 
 /* Options of the program. */
@@ -199,10 +221,11 @@ static void set_options(const tt_kernels *kernels, const tt_matrix *matrix, char
                    (int)(is_half ? kernels->dot.half : kernels->dot.int8), is_half, PATCH_BYTES, MAX_VECTORS, MAX_RUN);
 }
 
-tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args *args, double bytes,
-                                tt_recorder *recorder, tt_error *err)
+/* The launch of the convolution itself. */
+static tt_status record(const tt_kernels *kernels, const tt_conv3x3_args *args, double bytes, bool phased,
+                        tt_recorder *recorder, tt_error *err)
 {
-    const tt_plane *out = &args->out;
+    const tt_plane *out = &args->out, *grid = phased ? &args->in : out;
     tt_conv3x3_cut cut;
     char options[160];
     tt_status status = tt_conv3x3_dot_cut(kernels, args, &cut, err);
@@ -210,9 +233,9 @@ tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args
         return status;
     set_options(kernels, args->matrix, options, sizeof(options));
     tt_launcher launcher = tt_launcher_begin(kernels, "conv3x3-dot.cl", options, "conv3x3_dot", err);
-    set_arguments(&launcher, args, &cut);
-    size_t rectangles =
-        tt_ceil_div(out->width, cut.width) * tt_ceil_div(out->height, cut.height) * tt_ceil_div(out->batch, cut.images);
+    set_arguments(&launcher, args, &cut, phased);
+    size_t rectangles = tt_ceil_div(grid->width, cut.width) * tt_ceil_div(grid->height, cut.height) *
+                        tt_ceil_div(out->batch, cut.images);
     tt_launch launch = {.stem = args->matrix->arithmetic == TT_ARITHMETIC_HALF ? "conv3x3-bf16" : "conv3x3-int8",
                         .n_dims = 2,
                         .global = {rectangles, tt_ceil_div(tt_matrix_panels(args->matrix), cut.panels), 1},
@@ -220,4 +243,14 @@ tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args
                         .flops = 18.0 * (double)tt_plane_positions(out) * args->matrix->n_in * args->matrix->n_out,
                         .bytes = bytes};
     return tt_launcher_record(&launcher, &launch, recorder);
+}
+
+tt_status tt_conv3x3_dot_record(const tt_kernels *kernels, const tt_conv3x3_args *args, double bytes,
+                                tt_recorder *recorder, tt_error *err)
+{
+    bool phased = is_phased(kernels, args);
+    tt_status status = TT_OK;
+    if (phased)
+        status = tt_conv3x3_phases_record(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, err);
+    return status == TT_OK ? record(kernels, args, bytes, phased, recorder, err) : status;
 }

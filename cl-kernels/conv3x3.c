@@ -2,6 +2,7 @@
 #include "cl-kernels/conv3x3.h"
 
 #include "cl-kernels/conv3x3-dot.h"
+#include "cl-kernels/conv3x3-phases.h"
 #include "cl-kernels/gpu-tile.h"
 #include "cl-kernels/tile.h"
 #include "cl-kernels/winograd.h"
@@ -179,7 +180,7 @@ size_t tt_conv3x3_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matr
                                 const tt_plane *out)
 {
     if (tt_conv3x3_dot_takes(kernels, matrix))
-        return 0;
+        return tt_conv3x3_phases_pay(kernels, matrix, in, out) ? tt_conv3x3_phases_bytes(matrix) : 0;
     if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
         return tt_gpu_tile_scratch_bytes(matrix, in);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));

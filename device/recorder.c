@@ -233,6 +233,11 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
     return TT_OK;
 }
 
+const tt_launch *tt_recorder_launch(const tt_recorder *recorder, size_t index)
+{
+    return &recorder->launches[index];
+}
+
 void tt_recorder_work(const tt_recorder *recorder, double *flops, double *bytes)
 {
     *flops = *bytes = 0;

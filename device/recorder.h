@@ -38,6 +38,9 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
 
 size_t tt_recorder_count(const tt_recorder *recorder);
 
+/* One of the launches. */
+const tt_launch *tt_recorder_launch(const tt_recorder *recorder, size_t index);
+
 /* Sums of the launches' work. */
 void tt_recorder_work(const tt_recorder *recorder, double *flops, double *bytes);
 

@@ -310,6 +310,7 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
                                  .n_taps = 9,
                                  .has_bias = !o->no_bias,
                                  .keep_float = o->keep_float,
+                                 .keep_half = o->keep_half,
                                  .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
     tt_value out = matrix ? conv_output(graph, in, o) : TT_NONE;

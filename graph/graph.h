@@ -66,6 +66,7 @@ typedef struct tt_conv_op {
     uint32_t out_height, out_width; /* TT_CONV_UP only: 0 = twice the input, else 2n or 2n - 1 */
     bool no_bias;
     bool keep_float; /* sensitive: multiplied in float whatever the arithmetic */
+    bool keep_half;  /* less so: not multiplied in int8 */
     bool add_per_image;
     tt_value per_image_bias; /* used when add_per_image: [batch, n_out, 1, 1] */
     bool add_residual;

@@ -248,6 +248,8 @@ static tt_status fill_entry(tt_weight_store *store, const tt_matrix_request *req
     tt_kernels kernels = store->kernels;
     if (request->keep_float)
         kernels.arithmetic = TT_ARITHMETIC_FLOAT;
+    else if (request->keep_half && kernels.arithmetic == TT_ARITHMETIC_INT8)
+        kernels.arithmetic = TT_ARITHMETIC_HALF;
     tt_status status = tt_matrix_describe(&kernels, parts, request->n_parts, request->n_in, request->n_taps,
                                           request->split, request->geglu, &entry->as.matrix, err);
     if (status != TT_OK)

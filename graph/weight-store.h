@@ -21,6 +21,7 @@ typedef struct tt_matrix_request {
     bool geglu;
     bool has_bias;
     bool keep_float; /* multiplied in float whatever the store's arithmetic: a sensitive layer */
+    bool keep_half;  /* the same, but multiplied in half where that is less than the store's arithmetic */
     bool is_static;  /* not used at every run: the last to stay on the device when there is a limit */
 } tt_matrix_request;
 

@@ -123,7 +123,7 @@ static tt_status make(tt_model *model, tt_forecasts *f, tt_part part, const tt_p
         is_half = is_half || tt_dtype_is_block(f->type);
     tt_weights *weights = is_assumed ? NULL : weights_of(model, part);
     tt_weight_store **store = &f->stores[part];
-    tt_status status = tt_model_kernels(model, is_half, part == TT_PART_UNET, &kernels, err);
+    tt_status status = tt_model_kernels(model, is_half, is_vae || part == TT_PART_UNET, &kernels, err);
     if (status == TT_OK && is_assumed && !*store)
         status = tt_weight_store_create_assumed(&kernels, f->type, store, err);
     if (status != TT_OK)

@@ -201,7 +201,7 @@ static tt_status find_units(const tt_model *model, tt_dot *dot, tt_error *err)
     return tt_dot_probe(device, tuning, dot, err);
 }
 
-tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt_kernels *kernels, tt_error *err)
+tt_status tt_model_kernels(const tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err)
 {
     tt_device *device = model->context->device;
     if (!device)
@@ -211,7 +211,7 @@ tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt
                             .family = tt_tune_store_family(device, model->context->tuning),
                             .arithmetic = model->arithmetic,
                             .tuning = model->context->tuning};
-    if (!is_unet && kernels->arithmetic == TT_ARITHMETIC_INT8)
+    if (!takes_int8 && kernels->arithmetic == TT_ARITHMETIC_INT8)
         kernels->arithmetic = TT_ARITHMETIC_HALF;
     return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK : find_units(model, &kernels->dot, err);
 }
@@ -257,9 +257,9 @@ void tt_model_form_name(const tt_model *model, char name[32])
 }
 
 /* The same for objects on the device, which keep it from being replaced. */
-static tt_status kernels_for(tt_model *model, bool is_half, bool is_unet, tt_kernels *kernels, tt_error *err)
+static tt_status kernels_for(tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err)
 {
-    tt_status status = tt_model_kernels(model, is_half, is_unet, kernels, err);
+    tt_status status = tt_model_kernels(model, is_half, takes_int8, kernels, err);
     if (status == TT_OK && !model->counted) {
         model->counted = true;
         model->context->n_models++;
@@ -311,7 +311,7 @@ tt_status tt_model_need_vae(tt_model *model, tt_error *err)
         return fail_missing(model, "VAE", err);
     if (model->vae)
         return TT_OK;
-    tt_status status = kernels_for(model, tt_model_vae_is_half(model), false, &kernels, err);
+    tt_status status = kernels_for(model, tt_model_vae_is_half(model), true, &kernels, err);
     return status == TT_OK ? tt_vae_create(&kernels, &model->vae_config, model->vae_weights, model->vae_encoder_weights,
                                            model->vae_tiling, &model->vae, err)
                            : status;

@@ -119,9 +119,9 @@ const char *tt_model_family_name(const tt_model *model);
 
 /* Weights of the UNet, without one of the VAE, without that of the text encoder. */
 const tt_weights *tt_model_main_weights(const tt_model *model);
-/* Device, forms and kernel family. Only the UNet multiplies int8; the other networks are a small part of the work.
- * Fails when no device is open. */
-tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt_kernels *kernels, tt_error *err);
+/* Device, forms and kernel family. takes_int8: the UNet and VAEs, which choose their int8 layers themselves; text
+ * encoders are a small part of the work. Fails when no device is open. */
+tt_status tt_model_kernels(const tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err);
 
 /* AUTO multiplies in float from now on: for measurements of weights, where other products would add noise. To be called
  * before the first stage runs. */

@@ -268,7 +268,8 @@ static tt_status measure(tt_model *model, const tt_rates_key *key, tt_rates *rat
     for (size_t i = 0; i < sizeof all / sizeof *all && status == TT_OK; i++) {
         tt_sample sample = {.shape = all[i].is_vae ? key->vae : key->unet};
         double vae_conv3x3 = rates->vae_conv3x3;
-        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, !all[i].is_vae, &sample.kernels, err);
+        bool takes_int8 = !all[i].is_vae || model->vae_config.kind == TT_VAE_KL;
+        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, takes_int8, &sample.kernels, err);
         if (status == TT_OK)
             status = all[i].fn(&sample, rates, err);
         release(&sample);

@@ -29,6 +29,25 @@ void tt_reference_dot_round(tt_arithmetic arithmetic, float *values, size_t n, s
         values[i * step] = (float)((double)rintf(values[i * step] * (127.0f / most)) * ((double)most / 127.0));
 }
 
+void tt_reference_dot_round_patch(tt_arithmetic arithmetic, float *values, size_t n)
+{
+    float least = 0.0f, most = 0.0f;
+    if (arithmetic != TT_ARITHMETIC_INT8) {
+        tt_reference_dot_round(arithmetic, values, n, 1);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        least = fminf(least, values[i]);
+        most = fmaxf(most, values[i]);
+    }
+    if (most == least)
+        return;
+    float inverse = 254.0f / (most - least);
+    double scale = ((double)most - (double)least) / 254.0, zero = rint((double)(-least * inverse));
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)((rint((double)(values[i] * inverse) + zero) - zero) * scale);
+}
+
 void tt_reference_dot_weights(tt_arithmetic arithmetic, float *weights, uint32_t n_out, size_t n_columns)
 {
     for (uint32_t i = 0; i < n_out; i++)

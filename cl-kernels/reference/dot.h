@@ -9,6 +9,10 @@
  * HALF: to bfloat16; FLOAT: not at all. */
 void tt_reference_dot_round(tt_arithmetic arithmetic, float *values, size_t n, size_t step);
 
+/* Rounds n values of a convolution's patch in place: INT8: to (code - zero) * scale with codes of a byte that reach
+ * from the least to the largest value (and zero); else as above. */
+void tt_reference_dot_round_patch(tt_arithmetic arithmetic, float *values, size_t n);
+
 /* The weights of a matrix, [n_out][n_columns], each output for itself. */
 void tt_reference_dot_weights(tt_arithmetic arithmetic, float *weights, uint32_t n_out, size_t n_columns);
 

@@ -103,8 +103,8 @@ typedef enum tt_precision {
     TT_PRECISION_F32 = 1,  /* float storage, float products */
     TT_PRECISION_F16 = 2,  /* half storage, float products */
     TT_PRECISION_HALF = 3, /* half storage, products of bfloat16 (x86) or half (GPUs) */
-    TT_PRECISION_INT8 = 4 /* W8A8: as HALF, but the UNet multiplies int8 weights (per output channel) by inputs that are
-                             quantized to int8 on the fly; its first and last layers stay float */
+    TT_PRECISION_INT8 = 4 /* W8A8: as HALF, but UNet and KL decoder multiply int8 weights (per output channel) by inputs
+                             that are quantized to int8 on the fly; sensitive layers, as the first and last, do not */
 } tt_precision;
 
 /* "auto", "f32", "f16", "half" or "int8"; static storage. */

@@ -1,5 +1,6 @@
 /* test_conv3x3.c - 3x3 convolutions against their reference: all modes, ragged shapes, endings and storage forms. */
 #include "cl-kernels/conv3x3-dot.h"
+#include "cl-kernels/conv3x3-phases.h"
 #include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/conv3x3.h"
 #include "cl-kernels/reference/dot.h"
@@ -271,6 +272,8 @@ static const conv_case dot_cases[] = {
     {"up to rows of 32", 1, 3, 16, 6, 32, 70, 40, TT_CONV_UP, 1, 0, true, true, TT_ACT_SILU, false},
     {"up, odd both", 3, 3, 4, 5, 7, 34, 5, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, false},
     {"up from one pixel to one", 1, 1, 1, 1, 1, 40, 4, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, false},
+    {"up, many positions", 1, 64, 65, 128, 130, 40, 35, TT_CONV_UP, 1, 1, true, true, TT_ACT_SILU, true},
+    {"up to rows of 128, batch 2", 2, 66, 64, 132, 128, 33, 5, TT_CONV_UP, 0, 0, false, false, TT_ACT_NONE, true},
     {"many inputs", 1, 8, 8, 8, 8, 1280, 33, TT_CONV_SAME, 0, 0, true, true, TT_ACT_NONE, true},
     {"very many inputs", 1, 3, 4, 3, 4, 5300, 5, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, true},
     {"many positions and outputs", 2, 19, 48, 19, 48, 64, 200, TT_CONV_SAME, 0, 1, true, true, TT_ACT_NONE, true},
@@ -310,7 +313,7 @@ static void round_patch(const conv_case *c, tt_arithmetic arithmetic, const tt_r
     for (size_t i = 0; i < n_rows; i++)
         memcpy(patch + i * width, first + (i / height * c->in_height + y + i % height) * c->in_width + x,
                width * sizeof(*patch));
-    tt_reference_dot_round(arithmetic, patch, n_rows * width, 1);
+    tt_reference_dot_round_patch(arithmetic, patch, n_rows * width);
     for (size_t i = 0; i < n_rows; i++)
         memcpy(first + (i / height * c->in_height + y + i % height) * c->in_width + x, patch + i * width,
                width * sizeof(*patch));
@@ -347,6 +350,44 @@ static void compute_twin(const tt_kernels *kernels, const conv_case *c, const tt
     free(rounded);
 }
 
+/* A tap of three, as a row or column of a phase sees it: where taps read the same place twice, the first of them stands
+ * for both. */
+static uint32_t leading_tap(uint32_t is_odd, uint32_t tap)
+{
+    return is_odd ? (tap == 1 ? 0 : tap) : (tap == 2 ? 1 : tap);
+}
+
+/* 3x3 weights whose taps are summed as a phase has them, and rounded. */
+static void sum_taps(const float *weights, uint32_t phase, float *summed)
+{
+    memset(summed, 0, 9 * sizeof(*summed));
+    for (uint32_t tap = 0; tap < 9; tap++)
+        summed[leading_tap(phase / 2, tap / 3) * 3 + leading_tap(phase % 2, tap % 3)] += weights[tap];
+    tt_reference_dot_round(TT_ARITHMETIC_HALF, summed, 9, 1);
+}
+
+/* The same where a launch multiplies in phases: results of each phase from its own weights. */
+static void compute_phased_twin(const tt_kernels *kernels, const conv_case *c, const tt_conv3x3_cut *cut, conv_run *run)
+{
+    size_t n_pairs = (size_t)c->n_out * c->n_in, n = (size_t)c->batch * c->n_out * c->out_height * c->out_width;
+    float *all = malloc(n * sizeof(*all)), *weights = malloc(n_pairs * 9 * sizeof(*weights));
+    assert_non_null(all);
+    assert_non_null(weights);
+    tt_reference_dot_weights(TT_ARITHMETIC_HALF, run->weights.weights, c->n_out, (size_t)c->n_in * 9);
+    memcpy(weights, run->weights.weights, n_pairs * 9 * sizeof(*weights));
+    for (uint32_t phase = 0; phase < TT_CONV_PHASES; phase++) {
+        for (size_t i = 0; i < n_pairs; i++)
+            sum_taps(weights + i * 9, phase, run->weights.weights + i * 9);
+        compute_twin(kernels, c, cut, run);
+        for (size_t i = 0; i < n; i++)
+            if (i / c->out_width % c->out_height % 2 == phase / 2 && i % c->out_width % 2 == phase % 2)
+                all[i] = run->want[i];
+    }
+    memcpy(run->want, all, n * sizeof(*all));
+    free(weights);
+    free(all);
+}
+
 static void check_dot_case(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype)
 {
     char label[160];
@@ -354,14 +395,20 @@ static void check_dot_case(const tt_kernels *kernels, const conv_case *c, tt_dty
     assert_int_equal(run.weights.matrix.arithmetic, kernels->arithmetic);
     (void)snprintf(label, sizeof(label), "%s, %s", c->label, tt_test_form_name(kernels));
     tt_conv3x3_args args = make_args(c, &run);
+    tt_test_scratch scratch =
+        tt_test_scratch_create(tt_conv3x3_scratch_bytes(kernels, &run.weights.matrix, &run.in.plane, &run.out.plane));
+    args.scratch = scratch.buffer.mem;
+    args.scratch_offset = scratch.offset;
     tt_conv3x3_cut cut;
     tt_test_ok(tt_conv3x3_dot_cut(kernels, &args, &cut, tt_test_error()));
     float *got = compute(kernels, &args, &run);
     double storage = kernels->storage == TT_STORAGE_F16 ? tt_test_tolerance(kernels) : 0;
     tt_test_close(got, run.want, tt_test_count(&run.out), float_bounds[kernels->arithmetic] + storage, label);
-    compute_twin(kernels, c, &cut, &run);
+    bool is_phased = tt_conv3x3_phases_pay(kernels, &run.weights.matrix, &run.in.plane, &run.out.plane);
+    (is_phased ? compute_phased_twin : compute_twin)(kernels, c, &cut, &run);
     tt_test_close(got, run.want, tt_test_count(&run.out), twin_bounds[kernels->arithmetic] + storage, label);
     free(got);
+    tt_test_scratch_release(&scratch);
     tear_down(kernels, &run);
 }
 

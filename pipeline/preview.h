@@ -9,8 +9,8 @@
  * when it has other counts or holds what is no finite number. */
 tt_status tt_preview_read(tt_model *model, tt_error *err);
 
-/* Fits, once per model that brought none, the linear map from latent channels to RGB that fits the model's own decoder best: decodes one
- * smooth random latent of 16 x 16 and solves least squares. */
+/* Fits, once per model that brought none, the linear map from latent channels to RGB that fits the model's own decoder
+ * best: decodes one smooth random latent of 16 x 16 and solves least squares. */
 tt_status tt_preview_fit(tt_model *model, tt_error *err);
 
 /* latent [channels][height][width] as the UNet sees it -> RGB of the same size in image (pixels [height*width*3]

@@ -27,7 +27,7 @@ declare -A allowed=(
     [examples]=""
     [include]=""
 )
-everyone="$below_graph graph text-encoder unet vae upscale quantize selftest pipeline"
+everyone="$below_graph graph text-encoder unet vae upscale quantize selftest cloud service pipeline"
 
 fails=0
 report() {

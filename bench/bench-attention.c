@@ -1,12 +1,13 @@
-/* bench-attention.c - speed of attention at the shapes of Stable Diffusion 1.5, beside the device's float peak.
+/* bench-attention.c - speed of attention at the shapes of Stable Diffusion, beside the device's peak.
  *
- *     bench-attention [-n RUNS] [-d DEVICE] [-s f32|f16] [-a float|half] [FILTER]
+ *     bench-attention [-n RUNS] [-d DEVICE] [-s f32|f16] [-a float|half] [-x SPREAD] [FILTER]
  *
- * is run from the repository root. Figures are of CPU time, as in bench-kernels: cores of the device times the work,
- * divided by the CPU time that the process used. */
-#include "bench/probe.h"
+ * is run from the repository root. SPREAD is the deviation of the scores before the softmax, 1 unless it is told:
+ * trained models have up to some tens, and the largest score so far rises more often then. Milliseconds and rates are
+ * of CPU time, spread over the device's cores (bench/turns.h); "wall" is the best by the clock on the wall. */
+#include "base/dtype.h"
+#include "bench/turns.h"
 #include "cl-kernels/attention.h"
-#include "cl-kernels/dot.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,8 +31,8 @@ static const shape shapes[] = {
 
 /* What the command line asks for. */
 typedef struct request {
-    int n_runs;
-    const char *device, *storage, *arithmetic, *filter;
+    tt_bench_request common;
+    double spread;
 } request;
 
 typedef struct job {
@@ -40,8 +41,9 @@ typedef struct job {
     tt_recorder *recorder;
 } job;
 
-/* Pseudo-random numbers near 1, so that scores spread by a few units. */
-static tt_status fill(const tt_kernels *kernels, const tt_plane *plane, tt_buffer *buffer, tt_error *err)
+/* Pseudo-random numbers of this deviation. */
+static tt_status fill(const tt_kernels *kernels, const tt_plane *plane, double deviation, tt_buffer *buffer,
+                      tt_error *err)
 {
     void *bytes = NULL;
     size_t n = tt_plane_bytes(plane, TT_STORAGE_F16) / 2;
@@ -51,15 +53,16 @@ static tt_status fill(const tt_kernels *kernels, const tt_plane *plane, tt_buffe
     uint32_t seed = 1;
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
+        float value = (float)((double)(int32_t)seed * 0x1p-31 * sqrt(3.0) * deviation);
         if (kernels->storage == TT_STORAGE_F16)
-            ((uint16_t *)bytes)[i] = (uint16_t)(0x3800u + (seed >> 22) + (seed >> 6 & 0x8000u));
+            ((uint16_t *)bytes)[i] = tt_float_to_half(value);
         else
-            ((float *)bytes)[i] = (float)(int32_t)seed * 0x1p-30f;
+            ((float *)bytes)[i] = value;
     }
     return tt_buffer_unmap(kernels->device, buffer, bytes, err);
 }
 
-static tt_status set_up(const tt_kernels *kernels, const shape *s, job *j, tt_error *err)
+static tt_status set_up(const tt_kernels *kernels, const shape *s, double spread, job *j, tt_error *err)
 {
     tt_plane q = {.channels = s->n_heads * s->head_dim, .batch = s->batch, .height = 1, .width = s->n_queries}, k = q;
     k.width = s->n_keys;
@@ -71,7 +74,7 @@ static tt_status set_up(const tt_kernels *kernels, const shape *s, job *j, tt_er
                                   &j->buffers[i], err);
         planes[i]->mem = j->buffers[i].mem;
         if (status == TT_OK)
-            status = fill(kernels, planes[i], &j->buffers[i], err);
+            status = fill(kernels, planes[i], i == 0 ? spread : 1.0, &j->buffers[i], err);
     }
     return status == TT_OK ? tt_attention_record(kernels, &j->args, j->recorder, err) : status;
 }
@@ -83,33 +86,27 @@ static void tear_down(const tt_kernels *kernels, job *j)
         tt_buffer_release(kernels->device, &j->buffers[i]);
 }
 
-static void report(const shape *s, const tt_kernels *kernels, double cpu, double peak_cpu, double peak_work)
+static void report(const shape *s, const tt_kernels *kernels, const tt_bench_result *result)
 {
-    double cores = tt_device_caps(kernels->device)->n_compute_units, ms = cpu / cores * 1e3;
     double flops = 4.0 * s->n_queries * s->n_keys * s->n_heads * s->head_dim * s->batch * (s->causal ? 0.5 : 1.0);
-    double rate = flops / ms * 1e-6, peak = peak_work / (peak_cpu / cores) * 1e-9;
-    printf("%-18s d=%-4u %s %-6s %9.3f ms %8.1f GFLOP/s (float peak %.1f: %.2f)\n", s->where, (unsigned)s->head_dim,
-           kernels->storage == TT_STORAGE_F16 ? "f16" : "f32", tt_dot_name(kernels->dot.half), ms, rate, peak,
-           rate / peak);
+    tt_bench_rates rates = tt_bench_rates_of(result, flops);
+    printf("%-18s d=%-4u %s %-6s %9.3f ms %8.1f GFLOP/s (peak %7.1f: %5.1f%%), wall %9.3f ms\n", s->where,
+           (unsigned)s->head_dim, kernels->storage == TT_STORAGE_F16 ? "f16" : "f32", tt_dot_name(kernels->dot.half),
+           flops / rates.alone * 1e3, rates.alone * 1e-9, rates.peak_alone * 1e-9, 100 * rates.alone / rates.peak_alone,
+           result->best.wall_s * 1e3);
+    (void)fflush(stdout);
 }
 
-static tt_status measure(const tt_probe *probe, const shape *s, const tt_kernels *kernels, int n_runs, tt_error *err)
+static tt_status measure(const tt_probe *probe, const shape *s, const tt_kernels *kernels, const request *asked,
+                         tt_error *err)
 {
     job j;
-    tt_moment took;
-    double best = 1e30, peak = 1e30;
-    tt_status status = set_up(kernels, s, &j, err);
+    tt_bench_result result;
+    tt_status status = set_up(kernels, s, asked->spread, &j, err);
     if (status == TT_OK)
-        status = tt_bench_replay(probe->kernels.device, j.recorder, &took, err);
-    for (int i = 0; i < n_runs && status == TT_OK; i++) {
-        status = tt_bench_replay(probe->kernels.device, probe->peaks[TT_PEAK_FLOAT].recorder, &took, err);
-        peak = fmin(peak, took.cpu_s);
-        if (status == TT_OK)
-            status = tt_bench_replay(probe->kernels.device, j.recorder, &took, err);
-        best = fmin(best, took.cpu_s);
-    }
+        status = tt_bench_turns(probe, &asked->common, kernels->arithmetic, j.recorder, &j.buffers[3], &result, err);
     if (status == TT_OK)
-        report(s, kernels, best, peak, probe->peaks[TT_PEAK_FLOAT].work);
+        report(s, kernels, &result);
     tear_down(kernels, &j);
     return status;
 }
@@ -117,38 +114,30 @@ static tt_status measure(const tt_probe *probe, const shape *s, const tt_kernels
 static bool parse(int argc, char **argv, request *asked)
 {
     int option;
-    *asked = (request){.n_runs = 9, .filter = ""};
-    while ((option = getopt(argc, argv, "n:d:s:a:")) != -1) {
-        if (option == 'n')
-            asked->n_runs = atoi(optarg);
-        else if (option == 'd')
-            asked->device = optarg;
-        else if (option == 's')
-            asked->storage = optarg;
-        else if (option == 'a')
-            asked->arithmetic = optarg;
-        else
+    *asked = (request){.common = {.n_runs = 9, .filter = ""}, .spread = 1.0};
+    while ((option = getopt(argc, argv, TT_BENCH_OPTIONS "x:")) != -1) {
+        if (option == 'x')
+            asked->spread = atof(optarg);
+        else if (!tt_bench_option(&asked->common, option, optarg))
             return false;
     }
     if (optind < argc)
-        asked->filter = argv[optind];
+        asked->common.filter = argv[optind];
     return true;
 }
 
 /* Measures all shapes in one form, unless the request leaves it out. */
-static tt_status measure_form(const tt_probe *probe, const request *asked, tt_kernels kernels, tt_error *err)
+static tt_status measure_form(const tt_probe *probe, const request *asked, const tt_kernels *kernels, tt_error *err)
 {
-    bool is_half = kernels.storage == TT_STORAGE_F16, is_float = kernels.arithmetic == TT_ARITHMETIC_FLOAT;
+    const tt_bench_request *common = &asked->common;
     tt_status status = TT_OK;
-    if (asked->storage != NULL && strcmp(asked->storage, is_half ? "f16" : "f32") != 0)
+    if (common->storage != NULL && strcmp(common->storage, kernels->storage == TT_STORAGE_F16 ? "f16" : "f32") != 0)
         return TT_OK;
-    if (asked->arithmetic != NULL && strcmp(asked->arithmetic, is_float ? "float" : "half") != 0)
+    if (common->has_arithmetic && common->arithmetic != kernels->arithmetic)
         return TT_OK;
-    if (!is_float)
-        status = tt_dot_probe(probe->kernels.device, &kernels.dot, err);
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
-        if (strstr(shapes[i].where, asked->filter) != NULL)
-            status = measure(probe, &shapes[i], &kernels, asked->n_runs, err);
+        if (strstr(shapes[i].where, common->filter) != NULL)
+            status = measure(probe, &shapes[i], kernels, asked, err);
     return status;
 }
 
@@ -159,13 +148,15 @@ int main(int argc, char **argv)
     tt_error err = {""};
     if (!parse(argc, argv, &asked))
         return 2;
-    tt_status status = tt_probe_open(asked.device, &probe, &err);
+    tt_status status = tt_probe_open(asked.common.device, &probe, &err);
     for (int i = 0; i < 4 && status == TT_OK; i++) {
         tt_kernels kernels = {.device = probe.kernels.device,
                               .storage = i % 2 == 0 ? TT_STORAGE_F16 : TT_STORAGE_F32,
                               .family = tt_device_caps(probe.kernels.device)->family,
                               .arithmetic = i < 2 ? TT_ARITHMETIC_FLOAT : TT_ARITHMETIC_HALF};
-        status = measure_form(&probe, &asked, kernels, &err);
+        if (i >= 2)
+            kernels.dot = probe.kernels.dot;
+        status = measure_form(&probe, &asked, &kernels, &err);
     }
     if (status != TT_OK)
         fprintf(stderr, "bench-attention: %s\n", err.text);

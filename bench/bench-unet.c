@@ -90,7 +90,7 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
     tt_weight_store *store = NULL;
     tt_graph *graph = NULL;
     double best = 0.0, begun = tt_clock_ms();
-    tt_status status = tt_dot_probe(device, &kernels.dot, err);
+    tt_status status = tt_dot_probe(device, NULL, &kernels.dot, err);
     if (status == TT_OK)
         status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
     if (status == TT_OK) {

@@ -37,7 +37,7 @@ tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err)
         return status;
     tt_device_set_sources(probe->kernels.device, tt_kernel_source_text);
     probe->kernels.family = tt_device_caps(probe->kernels.device)->family;
-    status = tt_dot_probe(probe->kernels.device, &probe->kernels.dot, err);
+    status = tt_dot_probe(probe->kernels.device, NULL, &probe->kernels.dot, err);
     for (int i = 0; i < TT_PROBE_KINDS && status == TT_OK; i++)
         status = tt_peak_create(&probe->kernels, (tt_peak_kind)i, &probe->peaks[i], err);
     if (status != TT_OK)

@@ -17,49 +17,36 @@
 
 /* A group of 32 queries at its work: what it sees and its part of the sums. */
 typedef struct attend_group {
-    const short *queries;
+    short *queries;
     float *outputs; /* [ATTEND_CHANNELS][32][16] */
-    float *base;    /* [32]: 256 * (80 - m) */
+    float *base;    /* [ATTEND_GROUP_BASE]: 256 * (80 - m) */
     int last[32];   /* the last visible key of every query, counted from the block's first */
 } attend_group;
 
-/* Scores of 16 queries (the half: 0 or 1) and 32 keys of the block, masked. The step before had other keys. */
-ATTEND_TARGET static void group_scores(const attend_group *group, const short *keys, uint step, uint half_group,
-                                       const float *rows, float *scores)
+/* Ends the scores of step i, 32 keys of the block, and masks them. */
+ATTEND_TARGET static void group_end_scores(const attend_group *group, const short *keys, uint i, float *scores)
 {
-    int first = (int)step * 32;
-    attend_scores(group->queries + half_group * (ATTEND_DEPTH * 512), keys + step * (ATTEND_DEPTH * 1024),
-                  rows + half_group * 256, half_group == 1, scores);
-    if (group->last[0] < first + 31) {
-        int last[16];
-        for (uint j = 0; j < 16; j++)
-            last[j] = group->last[half_group * 16 + j] - first;
-        attend_mask(scores, last);
-    }
+    attend_end_scores(group->queries, keys + i * (ATTEND_DEPTH * 1024), group->base, scores);
+    if (group->last[0] < (int)i * 32 + 31)
+        attend_mask(scores, group->last, (int)i * 32);
 }
 
-/* rows[2][16][16] = base of every query. */
-ATTEND_TARGET static void group_spread_base(const attend_group *group, float *rows)
+/* Makes m the largest score so far, looking through a block. */
+ATTEND_TARGET static void group_raise(attend_group *group, const short *keys, uint n_steps, bool is_first)
 {
-    for (uint j = 0; j < 32; j++)
-        vstore16((float16)(group->base[j]), j, rows);
-}
-
-/* Makes m the largest score so far, looking through a block; rows: the bases that group_spread_base made, and makes
- * again. */
-ATTEND_TARGET static void group_raise(const attend_group *group, const short *keys, uint n_steps, bool is_first,
-                                      float *rows)
-{
-    float scores[512] __attribute__((aligned(64)));
+    float scores[1024] __attribute__((aligned(64)));
     float16 largest[32];
     for (uint j = 0; j < 32; j++)
         largest[j] = (float16)(ATTEND_MASKED);
-    for (uint i = 0; i < n_steps * 2; i++) {
-        group_scores(group, keys, i / 2, i % 2, rows, scores);
-        for (uint j = 0; j < 16; j++) {
-            float16 a = vload16(j, scores), b = vload16(j + 16, scores), *to = &largest[i % 2 * 16 + j];
+    attend_hold_queries(group->queries);
+    for (uint i = 0; i < n_steps; i++) {
+        attend_begin_scores(group->queries, keys + i * (ATTEND_DEPTH * 1024), group->base);
+        group_end_scores(group, keys, i, scores);
+        for (uint j = 0; j < 32; j++) {
+            const float *row = scores + j / 16 * 512 + j % 16 * 16;
+            float16 a = vload16(0, row), b = vload16(16, row);
             a = a > b ? a : b;
-            *to = a > *to ? a : *to;
+            largest[j] = a > largest[j] ? a : largest[j];
         }
     }
     for (uint j = 0; j < 32; j++) {
@@ -67,39 +54,40 @@ ATTEND_TARGET static void group_raise(const attend_group *group, const short *ke
         float4 b = max(a.lo, a.hi);
         float rise = max(max(b.x, b.y), max(b.z, b.w)) - ATTEND_ONE;
         rise = is_first ? rise : max(rise, 0.0f);
-        group->base[j] -= rise;
+        attend_set_base(group->base, group->queries, j, group->base[j * ATTEND_BASE_STEP] - rise);
         float16 shrink = wide_exp2((float16)(is_first ? 0.0f : rise * (-1.0f / 256.0f)));
         for (uint c = 0; c < ATTEND_CHANNELS; c++)
             vstore16(vload16(c * 32 + j, group->outputs) * shrink, c * 32 + j, group->outputs);
     }
-    group_spread_base(group, rows);
 }
 
-/* Makes the weights of a block; false when m does not suit some query. */
-ATTEND_TARGET static bool group_weights(const attend_group *group, const short *keys, uint n_steps, const float *rows,
-                                        short *weights)
+/* Makes the weights of a block; false when m does not suit some query. The products of a step begin before the weights
+ * of the step before and are stored behind them, so that both units of the processor have work. */
+ATTEND_TARGET static bool group_weights(const attend_group *group, const short *keys, uint n_steps, short *weights)
 {
     float scores[1024] __attribute__((aligned(64)));
     ushort32 largest = (ushort32)(0);
-    group_scores(group, keys, 0, 0, rows, scores);
+    attend_hold_queries(group->queries);
+    attend_begin_scores(group->queries, keys, group->base);
+    group_end_scores(group, keys, 0, scores);
     for (uint i = 0; i < n_steps; i++) {
-        group_scores(group, keys, i, 1, rows, scores + 512);
+        bool has_next = i + 1 < n_steps;
+        if (has_next)
+            attend_begin_scores(group->queries, keys + (i + 1) * (ATTEND_DEPTH * 1024), group->base);
         largest = attend_weights(scores, weights + i * 1024, largest);
-        if (i + 1 < n_steps)
-            group_scores(group, keys, i + 1, 0, rows, scores);
         largest = attend_weights(scores + 512, weights + i * 1024 + 512, largest);
+        if (has_next)
+            group_end_scores(group, keys, i + 1, scores);
     }
     return attend_fits(largest);
 }
 
 /* Adds a block to a group's sums. */
-ATTEND_TARGET static void group_add_block(const attend_group *group, const short *keys, const short *values,
-                                          uint n_steps, bool is_first)
+ATTEND_TARGET static void group_add_block(attend_group *group, const short *keys, const short *values, uint n_steps,
+                                          bool is_first)
 {
-    float rows[512] __attribute__((aligned(64)));
     short weights[TILE_KEYS * 32] __attribute__((aligned(64)));
-    group_spread_base(group, rows);
-    bool fits = group_weights(group, keys, n_steps, rows, weights);
+    bool fits = group_weights(group, keys, n_steps, weights);
     if (fits) {
         attend_add_values(weights, values, n_steps, group->outputs);
         fits = !is_first || attend_sums_fit(group->outputs);
@@ -108,8 +96,8 @@ ATTEND_TARGET static void group_add_block(const attend_group *group, const short
         return;
     for (uint i = 0; i < ATTEND_GROUP_OUTPUTS && is_first; i += 16)
         vstore16((float16)(0.0f), 0, group->outputs + i);
-    group_raise(group, keys, n_steps, is_first, rows);
-    (void)group_weights(group, keys, n_steps, rows, weights);
+    group_raise(group, keys, n_steps, is_first);
+    (void)group_weights(group, keys, n_steps, weights);
     attend_add_values(weights, values, n_steps, group->outputs);
 }
 
@@ -121,7 +109,7 @@ attend_item(const __global tt_elem *q, const __global tt_elem *k, const __global
 {
     short queries[TILE_QUERIES / 32 * ATTEND_GROUP_QUERIES] __attribute__((aligned(64)));
     float outputs[TILE_QUERIES / 32 * ATTEND_GROUP_OUTPUTS] __attribute__((aligned(64)));
-    float base[TILE_QUERIES];
+    float base[TILE_QUERIES / 32 * ATTEND_GROUP_BASE] __attribute__((aligned(64)));
     short keys[TILE_KEYS / 16 * ATTEND_DEPTH * 512] __attribute__((aligned(64)));
     short values[TILE_KEYS / 32 * ATTEND_CHANNELS * 512] __attribute__((aligned(64)));
     uint n_groups = (n_queries + 31) / 32, n_visible = is_causal ? min(n_keys, first + n_queries) : n_keys;
@@ -131,16 +119,17 @@ attend_item(const __global tt_elem *q, const __global tt_elem *k, const __global
     for (uint i = 0; i < n_groups * ATTEND_GROUP_OUTPUTS; i += 16)
         vstore16((float16)(0.0f), 0, outputs + i);
     for (uint i = 0; i < n_groups * 32; i++)
-        base[i] = ATTEND_ONE;
-    for (uint i = 0; i < TILE_KEYS / 16 * ATTEND_DEPTH * 512; i += 32)
-        *(short32 *)(keys + i) = (short32)(0);
+        attend_set_base(base + i / 32 * ATTEND_GROUP_BASE, queries + i / 32 * ATTEND_GROUP_QUERIES, i % 32, ATTEND_ONE);
+    attend_clear_keys(keys);
     for (uint key = 0; key < n_visible; key += TILE_KEYS) {
         uint n = min(n_visible - key, (uint)TILE_KEYS);
         attend_load_keys(k + key * 4, key_units, n, keys);
         attend_load_values(v + key * 4, key_units, n, values);
         for (uint i = 0; i < n_groups; i++) {
-            attend_group group = {
-                queries + i * ATTEND_GROUP_QUERIES, outputs + i * ATTEND_GROUP_OUTPUTS, base + i * 32, {0}};
+            attend_group group = {queries + i * ATTEND_GROUP_QUERIES,
+                                  outputs + i * ATTEND_GROUP_OUTPUTS,
+                                  base + i * ATTEND_GROUP_BASE,
+                                  {0}};
             uint query = first + i * 32;
             for (uint j = 0; j < 32; j++)
                 group.last[j] = (int)(is_causal ? min(query + j, n_visible - 1) : n_visible - 1) - (int)key;

@@ -3,11 +3,15 @@
 
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
+#include "cl-kernels/tuning.h"
 
 #include <stdio.h>
 
 /* Sizes of the kernel's private arrays: the staged patch, vectors of 16 positions, rows and columns of a patch. */
 enum { PATCH_BYTES = 1 << 20, MAX_VECTORS = 64, MAX_ROWS = 288, MAX_COLUMNS = 140, MAX_RUN = 80 };
+
+/* Cuts that a tuning may choose from. */
+enum { N_CUTS = 6 };
 
 /* What a cut is judged by. */
 typedef struct work {
@@ -61,30 +65,56 @@ static double estimate(const work *w, const tt_conv3x3_cut *cut)
     return (staging + panel * cut->panels) * (rounds + 0.1);
 }
 
-/* Tries all shares of panels for a rectangle. */
-static void try_panels(const work *w, tt_conv3x3_cut cut, double *best, tt_conv3x3_cut *chosen)
+/* The best cuts so far, best first; of equal ones the first that was tried. */
+typedef struct ranking {
+    tt_conv3x3_cut cuts[N_CUTS];
+    double times[N_CUTS];
+    size_t n;
+} ranking;
+
+static void rank(ranking *best, const tt_conv3x3_cut *cut, double time)
+{
+    size_t at = best->n;
+    if (at == N_CUTS && time >= best->times[at - 1])
+        return;
+    at = at == N_CUTS ? at - 1 : best->n++;
+    for (; at > 0 && time < best->times[at - 1]; at--) {
+        best->cuts[at] = best->cuts[at - 1];
+        best->times[at] = best->times[at - 1];
+    }
+    best->cuts[at] = *cut;
+    best->times[at] = time;
+}
+
+/* Tries all shares of panels for a rectangle and ranks the best of them. */
+static void try_panels(const work *w, tt_conv3x3_cut cut, ranking *best)
 {
     if (!fits(w, &cut))
         return;
+    double least = 0.0;
+    tt_conv3x3_cut chosen = cut;
     for (uint32_t parts = 1; parts <= w->n_panels; parts++) {
         cut.panels = (uint32_t)tt_ceil_div(w->n_panels, parts);
         double time = estimate(w, &cut);
-        if (*best > 0 && time >= *best)
+        if (parts > 1 && time >= least)
             continue;
-        *best = time;
-        *chosen = cut;
+        least = time;
+        chosen = cut;
     }
+    rank(best, &chosen, least);
 }
 
 /* Tries all heights for a width; whole images also together. */
-static void try_heights(const work *w, uint32_t width, double *best, tt_conv3x3_cut *chosen)
+static void try_heights(const work *w, uint32_t width, ranking *best)
 {
     const tt_plane *out = &w->args->out;
+    uint32_t tried = 0;
     for (uint32_t rows = 1; rows <= out->height; rows++) {
         uint32_t height = (uint32_t)tt_ceil_div(out->height, tt_ceil_div(out->height, rows));
         uint32_t most = width == out->width && height == out->height ? out->batch : 1;
-        for (uint32_t images = 1; images <= most; images++)
-            try_panels(w, (tt_conv3x3_cut){.width = width, .height = height, .images = images}, best, chosen);
+        for (uint32_t images = 1; height != tried && images <= most; images++)
+            try_panels(w, (tt_conv3x3_cut){.width = width, .height = height, .images = images}, best);
+        tried = height;
         if (count_vectors(w, &(tt_conv3x3_cut){.width = width, .height = rows, .images = 1}) > MAX_VECTORS)
             return;
     }
@@ -106,23 +136,39 @@ bool tt_conv3x3_dot_takes(const tt_kernels *kernels, const tt_matrix *matrix)
     return matrix->arithmetic != TT_ARITHMETIC_FLOAT && kernels->family == TT_FAMILY_CPU_TILE;
 }
 
+/* Asks the tuning for one of the cuts. */
+static tt_conv3x3_cut ask(const tt_kernels *kernels, const tt_conv3x3_args *args, const ranking *best)
+{
+    char key[TT_TUNING_KEY], names[N_CUTS][TT_TUNING_NAME];
+    const char *list[N_CUTS];
+    tt_conv3x3_key(kernels, args, args->matrix->arithmetic == TT_ARITHMETIC_HALF ? "half" : "int8", key);
+    for (size_t i = 0; i < best->n; i++) {
+        const tt_conv3x3_cut *cut = &best->cuts[i];
+        (void)snprintf(names[i], sizeof(names[i]), "w%uh%ui%up%u", (unsigned)cut->width, (unsigned)cut->height,
+                       (unsigned)cut->images, (unsigned)cut->panels);
+        list[i] = names[i];
+    }
+    return best->cuts[tt_tuning_choose(kernels, "conv3x3", key, list, best->n)];
+}
+
 tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_conv3x3_cut *cut, tt_error *err)
 {
     const tt_matrix *matrix = args->matrix;
-    double best = 0.0;
     bool is_amx = (matrix->arithmetic == TT_ARITHMETIC_INT8 ? kernels->dot.int8 : kernels->dot.half) == TT_DOT_AMX;
-    uint32_t blocks = tt_dot_blocks(matrix);
     work w = {.args = args,
-              .n_channel_blocks = blocks,
+              .n_channel_blocks = tt_dot_blocks(matrix),
               .n_panels = tt_matrix_panels(matrix),
               .n_units = tt_device_caps(kernels->device)->n_compute_units,
               .panel_bytes = tt_dot_panel_bytes(matrix),
               .is_strided = args->mode == TT_CONV_DOWN || args->mode == TT_CONV_DOWN_ASYM,
               .block_cycles = is_amx ? 43 : 512};
-    *cut = (tt_conv3x3_cut){0};
+    ranking best = {.n = 0};
     for (uint32_t width = first_width(args->out.width); width > 0; width = next_width(width))
-        try_heights(&w, width, &best, cut);
-    return best > 0 ? TT_OK : tt_kernels_fail_shape(err, "conv3x3", "the input has too many channels", &args->in);
+        try_heights(&w, width, &best);
+    if (best.n == 0)
+        return tt_kernels_fail_shape(err, "conv3x3", "the input has too many channels", &args->in);
+    *cut = ask(kernels, args, &best);
+    return TT_OK;
 }
 
 static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, const tt_conv3x3_cut *cut)
@@ -140,7 +186,8 @@ static void set_arguments(tt_launcher *launcher, const tt_conv3x3_args *args, co
     tt_launcher_uint4(launcher, args->per_image_bias != NULL, args->residual != NULL, (uint32_t)args->activation,
                       (uint32_t)args->mode);
     tt_launcher_uint4(launcher, cut->width, cut->height, cut->images, cut->panels);
-    tt_launcher_uint2(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix));
+    tt_launcher_uint4(launcher, tt_dot_blocks(matrix), (uint32_t)tt_dot_panel_bytes(matrix), tt_plane_needs_border(out),
+                      0);
 }
 
 /* Options of the program. */

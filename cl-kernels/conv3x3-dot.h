@@ -13,7 +13,8 @@ typedef struct tt_conv3x3_cut {
 /* True when the matrix is packed for this launcher. */
 bool tt_conv3x3_dot_takes(const tt_kernels *kernels, const tt_matrix *matrix);
 
-/* The cut that a launch uses. */
+/* The cut that a launch uses; a tuning may choose among the best few of the estimate, which are named
+ * "w64h8i1p10" after the members. */
 tt_status tt_conv3x3_dot_cut(const tt_kernels *kernels, const tt_conv3x3_args *args, tt_conv3x3_cut *cut,
                              tt_error *err);
 

@@ -80,6 +80,7 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
 #include "quant.clh"
 #include "quant-plain.clh"
 #endif
+#include "matrix-store.clh"
 #include "plain.clh"
 
 /* Work item: PLAIN_POSITIONS neighbouring positions (id 0) and 8 outputs (id 1). */

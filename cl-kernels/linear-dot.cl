@@ -10,7 +10,7 @@
  * shape: width, height, positions (batch * height * width), slices of out;
  * input: slices of the first source, of the second, panels of 32 outputs, bytes of a panel;
  * options: has residual, activation, is GEGLU, 0;
- * plan: vectors and panels of a work item, panels that stay in the cache while all vectors pass, 0. */
+ * plan: vectors and panels of a work item, 0, whether the border of out is zeroed. */
 #include "common.clh"
 
 #include "place.clh"
@@ -23,12 +23,7 @@
 #include "dot-finish.clh"
 #include "dot-stage.clh"
 
-/* A vector's inputs of a block: a piece of memory, so that rows of tiles are neighbours. */
-#define LINEAR_TILE_BYTES (DOT_GROUPS * DOT_VECTOR_BYTES)
-
-/* Vectors that are multiplied before their results are stored, and blocks of a call. */
-#define LINEAR_STEP (DOT_UNIT == DOT_AMX ? 12 : 6)
-#define LINEAR_BLOCKS 64
+#include "linear-multiply.clh"
 
 /* One source of a work item. */
 typedef struct linear_source {
@@ -89,43 +84,34 @@ DOT_WIDE_TARGET static void linear_scale(const linear_source *sources, uint n_ve
 
 #endif
 
-/* Stages all positions of both sources, whole blocks: x[block][vector][group][16 positions][4 bytes]. */
-DOT_WIDE_TARGET static void linear_stage(const linear_source *sources, uint n_vectors, const float16 *inverses,
-                                         uchar *x)
+/* Stages all positions of both sources, whole blocks: x[pair of vectors][block][vector][group][16 positions][4 bytes].
+ */
+DOT_WIDE_TARGET static void linear_stage(const linear_source *sources, uint n_vectors, uint n_blocks,
+                                         const float16 *inverses, uchar *x)
 {
     for (uint source = 0; source < 2; source++) {
         const linear_source *from = &sources[source];
         for (uint s = 0; s < linear_blocks(from) * DOT_BLOCK_SLICES; s++) {
             const __global tt_elem *slice = from->values + (size_t)s * from->slice_units * 4;
-            uchar *to = x + (size_t)(s / DOT_BLOCK_SLICES) * n_vectors * LINEAR_TILE_BYTES +
+            uchar *to = x + s / DOT_BLOCK_SLICES * LINEAR_PAIR_BYTES +
                         s % DOT_BLOCK_SLICES * DOT_SLICE_GROUPS * DOT_VECTOR_BYTES;
-            for (uint v = 0; v < n_vectors; v++, to += LINEAR_TILE_BYTES) {
+            for (uint v = 0; v < n_vectors; v++) {
+                uchar *at = to + linear_vector_at(v, n_blocks);
                 float16 four[4];
                 if (s >= from->n_slices) {
-                    dot_stage_zeros(to, DOT_VECTOR_BYTES);
+                    dot_stage_zeros(at, DOT_VECTOR_BYTES);
                     continue;
                 }
                 dot_load(slice, from->at + v * DOT_LANES, from->is_run[v], four);
 #if DOT_HALF
-                dot_stage(four, to, DOT_VECTOR_BYTES);
+                dot_stage(four, at, DOT_VECTOR_BYTES);
 #else
-                dot_stage(four, inverses + 4 * v, to);
+                dot_stage(four, inverses + 4 * v, at);
 #endif
             }
         }
-        x += (size_t)linear_blocks(from) * n_vectors * LINEAR_TILE_BYTES;
+        x += linear_blocks(from) * LINEAR_PAIR_BYTES;
     }
-}
-
-/* Sums of n_vectors vectors of a panel over all blocks, some blocks at a time. step: from a block's inputs to the next.
- */
-static void linear_multiply(const __global uchar *weights, const uchar *x, uint n_blocks, uint step, const uint *at,
-                            const uint *vector_at, uint n_vectors, dot_sum *sums)
-{
-    for (uint block = 0; block < n_blocks; block += LINEAR_BLOCKS)
-        dot_multiply(weights + (size_t)block * DOT_PANEL_BLOCK, x + (size_t)block * step, at,
-                     min(n_blocks - block, (uint)LINEAR_BLOCKS), DOT_VECTOR_BYTES, vector_at, n_vectors, sums,
-                     block == 0);
 }
 
 __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global tt_elem *in2, uint4 in2_at,
@@ -135,7 +121,7 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
 {
     const uint first_position = get_global_id(0) * plan.x * DOT_LANES;
     const uint n_positions = min(shape.z - first_position, plan.x * DOT_LANES);
-    const uint n_vectors = (n_positions + DOT_LANES - 1) / DOT_LANES, step = n_vectors * LINEAR_TILE_BYTES;
+    const uint n_vectors = (n_positions + DOT_LANES - 1) / DOT_LANES;
     const uint first_panel = get_global_id(1) * plan.y, end_panel = min(first_panel + plan.y, input.z);
     const tt_place first_place = tt_place_at(first_position, shape.x, shape.y);
     linear_source sources[2];
@@ -147,39 +133,31 @@ __kernel void linear_dot(const __global tt_elem *in, uint4 in_at, const __global
     linear_locate(&sources[1], tt_make_geometry(in2_at), first_place, n_positions, shape.x, shape.y);
 
     const matrix_result result =
-        linear_result(bias, residual, residual_at, out, out_at, shape, options, 0);
+        linear_result(bias, residual, residual_at, out, out_at, shape, options, plan.w);
 
     uchar x[LINEAR_BYTES] __attribute__((aligned(64)));
-    dot_sum sums[LINEAR_STEP * DOT_VECTOR_SUMS] __attribute__((aligned(64)));
-    float16 scales[LINEAR_VECTORS];
+    float16 scales[LINEAR_VECTORS], inverses[4 * LINEAR_VECTORS];
     dot_places places[LINEAR_VECTORS];
-    uint vector_at[LINEAR_VECTORS], at[LINEAR_BLOCKS];
-    for (uint v = 0; v < n_vectors; v++) {
+    for (uint v = 0; v < n_vectors; v++)
         places[v] = dot_find_places(&result, tt_place_at(first_position + v * DOT_LANES, shape.x, shape.y),
                                     min(n_positions - v * DOT_LANES, (uint)DOT_LANES));
-        vector_at[v] = v * LINEAR_TILE_BYTES;
-    }
-    float16 inverses[4 * LINEAR_VECTORS];
+    linear_job job;
+    job.x = x;
+    job.n_blocks = linear_blocks(&sources[0]) + linear_blocks(&sources[1]);
+    job.n_vectors = n_vectors;
+    job.weights = weights;
+    job.panel_bytes = input.w;
+    job.first_panel = first_panel;
+    job.end_panel = end_panel;
+    job.scales = scales;
+    job.places = places;
 #if !DOT_HALF
     dot_bits most[4 * LINEAR_VECTORS];
     linear_scale(sources, n_vectors, most, inverses, scales);
 #endif
-    linear_stage(sources, n_vectors, inverses, x);
-    for (uint block = 0; block < LINEAR_BLOCKS; block++)
-        at[block] = block * step;
-
-    const uint n_blocks = linear_blocks(&sources[0]) + linear_blocks(&sources[1]);
-    for (uint panel = first_panel; panel < end_panel; panel += plan.z) {
-        const uint end = min(panel + plan.z, end_panel);
-        for (uint v = 0; v < n_vectors; v += LINEAR_STEP) {
-            const uint n = min(n_vectors - v, (uint)LINEAR_STEP);
-            for (uint p = panel; p < end; p++) {
-                const __global uchar *w = weights + (size_t)p * input.w;
-                const __global float *numbers = (const __global float *)(w + (size_t)n_blocks * DOT_PANEL_BLOCK);
-                linear_multiply(w, x, n_blocks, step, at, vector_at + v, n, sums);
-                for (uint i = 0; i < n; i++)
-                    dot_finish_woven(&result, sums + i * DOT_VECTOR_SUMS, numbers, scales[v + i], p, &places[v + i]);
-            }
-        }
-    }
+    linear_stage(sources, n_vectors, job.n_blocks, inverses, x);
+    linear_run(&job, &result);
+    if (result.zeroes_border)
+        for (uint panel = first_panel; panel < end_panel; panel++)
+            matrix_zero_border(&result, panel, first_place, n_positions);
 }

@@ -1,9 +1,9 @@
 /* linear.c - launcher of linear.cl. */
 #include "cl-kernels/linear.h"
 
+#include "cl-kernels/gpu-tile.h"
 #include "cl-kernels/linear-dot.h"
 #include "cl-kernels/tile.h"
-#include "cl-kernels/zero-border.h"
 
 static bool same_geometry(const tt_plane *a, const tt_plane *b)
 {
@@ -67,21 +67,40 @@ static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
     return bytes;
 }
 
+/* The launch as register tiles for GPUs take it. */
+static tt_gpu_tile_args gpu_args(const tt_linear_args *args, const tt_tile_weights *weights, double bytes)
+{
+    return (tt_gpu_tile_args){.in = args->in,
+                              .in2 = args->in2,
+                              .matrix = args->matrix,
+                              .weights = *weights,
+                              .residual = args->residual,
+                              .activation = args->activation,
+                              .out = args->out,
+                              .scratch = args->scratch,
+                              .scratch_offset = args->scratch_offset,
+                              .bytes = bytes};
+}
+
 tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args, tt_recorder *recorder, tt_error *err)
 {
     tt_tile_weights weights;
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix)) {
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
-        return status == TT_OK ? tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err)
-                               : status;
-    }
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix))
+        return tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
+    tt_plain_cut cut = tt_plain_cut_at(0);
+    if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
+        tt_gpu_tile_args gpu = gpu_args(args, &weights, count_bytes(kernels, args));
+        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu, &cut);
+        if (variant != NULL)
+            return tt_gpu_tile_record(kernels, &gpu, variant, recorder, err);
+    }
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
+        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, cut, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "linear.cl", plan.options, "linear", err);
@@ -94,5 +113,7 @@ size_t tt_linear_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matri
 {
     if (tt_linear_dot_takes(kernels, matrix))
         return 0;
+    if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return tt_gpu_tile_scratch_bytes(matrix, out);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

@@ -85,26 +85,84 @@ static bool keeps_codes(tt_output_row from)
     return from.part->dtype == TT_I8 && tt_packing_number(from.part->offset, from.row) == 0.0f;
 }
 
-static float largest(const float *values, size_t n)
+/* Largest magnitude as the bits of a float: those of numbers without a sign are ordered like whole numbers, which
+ * compilers turn into vector code where they must not do that with floats. */
+static inline int32_t largest_bits(const float *values, size_t n)
 {
-    float most = 0.0f;
-    for (size_t i = 0; i < n; i++)
-        most = fabsf(values[i]) > most ? fabsf(values[i]) : most;
+    int32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, &values[i], sizeof(bits));
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
     return most;
 }
+
+/* Rounds to the nearest whole number, halves to even: adding 1.5 * 2^23 leaves it in the lowest bits. Returns the sum
+ * of the codes. */
+static inline int32_t round_codes(const float *restrict values, float inverse, size_t n, uint8_t *restrict codes)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float shifted = values[i] * inverse + 12582912.0f;
+        int32_t bits;
+        memcpy(&bits, &shifted, sizeof(bits));
+        codes[i] = (uint8_t)bits;
+        sum += (int8_t)(uint8_t)bits;
+    }
+    return sum;
+}
+
+#if defined(__x86_64__)
+/* The same, compiled for wider registers. */
+__attribute__((target("avx2"))) static int32_t largest_bits_wide(const float *values, size_t n)
+{
+    return largest_bits(values, n);
+}
+
+__attribute__((target("avx2"))) static int32_t round_codes_wide(const float *values, float inverse, size_t n,
+                                                                uint8_t *codes)
+{
+    return round_codes(values, inverse, n, codes);
+}
+
+static int32_t find_largest(const float *values, size_t n)
+{
+    return __builtin_cpu_supports("avx2") ? largest_bits_wide(values, n) : largest_bits(values, n);
+}
+
+static int32_t make_codes(const float *values, float inverse, size_t n, uint8_t *codes)
+{
+    return __builtin_cpu_supports("avx2") ? round_codes_wide(values, inverse, n, codes)
+                                          : round_codes(values, inverse, n, codes);
+}
+#else
+static int32_t find_largest(const float *values, size_t n)
+{
+    return largest_bits(values, n);
+}
+
+static int32_t make_codes(const float *values, float inverse, size_t n, uint8_t *codes)
+{
+    return round_codes(values, inverse, n, codes);
+}
+#endif
 
 /* Largest value of a whole row. */
 static float largest_of_row(const tt_packing *pack, tt_output_row from)
 {
-    float values[CHUNK], most = 0.0f;
+    float values[CHUNK], largest;
+    int32_t most = 0;
     size_t n_columns = tt_matrix_columns(pack->matrix);
     for (size_t at = 0; at < n_columns; at += CHUNK) {
         size_t n = n_columns - at < CHUNK ? n_columns - at : CHUNK;
         tt_packing_floats(pack, from, at, n, values);
-        float found = largest(values, n);
+        int32_t found = find_largest(values, n);
         most = found > most ? found : most;
     }
-    return most;
+    memcpy(&largest, &most, sizeof(largest));
+    return largest;
 }
 
 static code_row begin_row(const tt_packing *pack, tt_output_row from, float *scale)
@@ -122,17 +180,6 @@ static code_row begin_row(const tt_packing *pack, tt_output_row from, float *sca
     *scale = most / 127.0f;
     row.inverse = most > 0.0f ? 127.0f / most : 0.0f;
     return row;
-}
-
-/* Rounds to the nearest whole number, halves to even: adding 1.5 * 2^23 leaves it in the lowest bits. */
-static void round_codes(const float *values, float inverse, size_t n, uint8_t *codes)
-{
-    for (size_t i = 0; i < n; i++) {
-        float shifted = values[i] * inverse + 12582912.0f;
-        uint32_t bits;
-        memcpy(&bits, &shifted, sizeof(bits));
-        codes[i] = (uint8_t)bits;
-    }
 }
 
 static int32_t sum_codes(const uint8_t *codes, size_t n)
@@ -156,7 +203,8 @@ static void read_codes(const tt_packing *pack, tt_output_row from, size_t first_
             codes[i] = ((const uint8_t *)from.part->values)[(first_column + i) * from.part->n_out + from.row];
     else {
         tt_packing_floats(pack, from, first_column, n, values);
-        round_codes(values, row->inverse, n, codes);
+        row->sum += make_codes(values, row->inverse, n, codes);
+        return;
     }
     row->sum += sum_codes(codes, n);
 }

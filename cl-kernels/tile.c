@@ -15,13 +15,8 @@ enum { WIDE_POSITIONS = 13, NARROW_POSITIONS = 6 };
 /* From how many positions on weights are widened into scratch (GPUs), and what its places are multiples of. */
 enum { SCRATCH_POSITIONS = 64, SCRATCH_ALIGNMENT = 256 };
 
-/* Work items of plain.clh, and the cuts of it that a tuning may choose from: positions of an item, lanes of a group. */
+/* Work items of plain.clh for a panel. */
 enum { PLAIN_PARTS = 4 };
-typedef struct plain_cut {
-    uint32_t positions, lanes;
-} plain_cut;
-static const plain_cut plain_cuts[] = {{4, 32}, {4, 64}, {4, 128}, {4, 16}, {2, 64}, {8, 32}, {8, 64}};
-enum { N_PLAIN_CUTS = sizeof(plain_cuts) / sizeof(plain_cuts[0]) };
 
 /* Cuts of the register tile family that a tuning may choose from: one for each of the best numbers of tiles. */
 enum { N_TILE_CUTS = 6 };
@@ -72,14 +67,19 @@ static size_t list_cuts(size_t n_tiles, size_t n_panels, uint32_t n_units, tile_
     return n < N_TILE_CUTS ? n : N_TILE_CUTS;
 }
 
-/* Asks the tuning for one of n variants with these names. */
-static size_t ask(const tt_kernels *kernels, const tt_matrix *matrix, tt_dtype dtype, size_t n_positions,
-                  char names[][TT_TUNING_NAME], size_t n)
+tt_plain_cut tt_plain_cut_at(size_t index)
+{
+    static const tt_plain_cut cuts[TT_PLAIN_CUTS] = {{4, 32}, {4, 64}, {4, 128}, {4, 16}, {2, 64}, {8, 32}, {8, 64}};
+    return cuts[index];
+}
+
+size_t tt_tile_ask(const tt_kernels *kernels, const tt_matrix *matrix, const char *type, size_t n_positions,
+                   char names[][TT_TUNING_NAME], size_t n)
 {
     char key[TT_TUNING_KEY];
     const char *list[TT_TUNING_NAMES];
     (void)snprintf(key, sizeof(key), "%ux%u n%zu %s %s", (unsigned)matrix->n_in, (unsigned)matrix->n_out, n_positions,
-                   tt_dtype_name(dtype), kernels->storage == TT_STORAGE_F16 ? "f16" : "f32");
+                   type, kernels->storage == TT_STORAGE_F16 ? "f16" : "f32");
     for (size_t i = 0; i < n; i++)
         list[i] = names[i];
     return tt_tuning_choose(kernels, matrix->n_taps == 1 ? "linear" : "conv3x3", key, list, n);
@@ -94,7 +94,7 @@ static tile_cut choose_cut(const tt_kernels *kernels, const tt_matrix *matrix, t
     size_t n = list_cuts(n_tiles, tt_ceil_div(matrix->n_out, 32), n_units, cuts);
     for (size_t i = 0; i < n; i++)
         (void)snprintf(names[i], sizeof(names[i]), "t%up%u", (unsigned)cuts[i].tiles, (unsigned)cuts[i].panels);
-    return cuts[ask(kernels, matrix, dtype, n_positions, names, n)];
+    return cuts[tt_tile_ask(kernels, matrix, tt_dtype_name(dtype), n_positions, names, n)];
 }
 
 static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, tt_dtype dtype, size_t n_positions,
@@ -121,14 +121,10 @@ static tt_status plan_tiles(const tt_kernels *kernels, const tt_matrix *matrix, 
     return TT_OK;
 }
 
-static void plan_plain(const tt_kernels *kernels, const tt_matrix *matrix, tt_dtype dtype, size_t n_positions,
+static void plan_plain(const tt_matrix *matrix, tt_dtype dtype, size_t n_positions, tt_plain_cut cut,
                        tt_tile_plan *plan)
 {
-    char names[N_PLAIN_CUTS][TT_TUNING_NAME], quant[40] = "";
-    for (size_t i = 0; i < N_PLAIN_CUTS; i++)
-        (void)snprintf(names[i], sizeof(names[i]), "p%ul%u", (unsigned)plain_cuts[i].positions,
-                       (unsigned)plain_cuts[i].lanes);
-    plain_cut cut = plain_cuts[ask(kernels, matrix, dtype, n_positions, names, N_PLAIN_CUTS)];
+    char quant[40] = "";
     if (tt_quant_is_type(dtype))
         (void)snprintf(quant, sizeof(quant), "-DTT_WEIGHT_QUANT=1 -DQUANT_TYPE=%d", (int)dtype);
     else
@@ -141,12 +137,12 @@ static void plan_plain(const tt_kernels *kernels, const tt_matrix *matrix, tt_dt
 }
 
 tt_status tt_tile_make_plan(const tt_kernels *kernels, const tt_matrix *matrix, const tt_tile_weights *weights,
-                            size_t n_positions, tt_tile_plan *plan, tt_error *err)
+                            size_t n_positions, tt_plain_cut cut, tt_tile_plan *plan, tt_error *err)
 {
     *plan = (tt_tile_plan){0};
     if (kernels->family == TT_FAMILY_CPU_TILE)
         return plan_tiles(kernels, matrix, weights->dtype, n_positions, plan, err);
-    plan_plain(kernels, matrix, weights->dtype, n_positions, plan);
+    plan_plain(matrix, weights->dtype, n_positions, cut, plan);
     return TT_OK;
 }
 
@@ -161,7 +157,8 @@ tt_status tt_tile_prepare(const tt_kernels *kernels, const tt_matrix *matrix, cl
                           tt_recorder *recorder, tt_tile_weights *weights, tt_error *err)
 {
     *weights = (tt_tile_weights){.mem = matrix->values.mem, .dtype = matrix->dtype};
-    if (scratch == NULL || kernels->family == TT_FAMILY_CPU_TILE || !tt_quant_is_type(matrix->dtype))
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8 || scratch == NULL || kernels->family == TT_FAMILY_CPU_TILE ||
+        !tt_quant_is_type(matrix->dtype))
         return TT_OK;
     *weights = (tt_tile_weights){
         .mem = scratch, .offset = scratch_offset, .dtype = kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32};

@@ -13,7 +13,7 @@
 
 #include "cl-kernels/plane.h"
 
-enum { TT_TUNING_NAMES = 12, TT_TUNING_OP = 32, TT_TUNING_KEY = 96, TT_TUNING_NAME = 32 };
+enum { TT_TUNING_NAMES = 16, TT_TUNING_OP = 32, TT_TUNING_KEY = 96, TT_TUNING_NAME = 32 };
 
 /* Index of the name to use. op: the launcher's stem; key: everything that decides the time, readable, e.g. "320x320
  * n4096 int8 f16". Call once per recorded op, before its launches are recorded. */

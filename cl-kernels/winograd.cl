@@ -310,6 +310,7 @@ static void finish_square(const winograd_picture *picture, const matrix_result *
             y[n * 2] = y[(i * WINOGRAD_SIDE + j) * 2];
             y[n * 2 + 1] = y[(i * WINOGRAD_SIDE + j) * 2 + 1];
             tile_finish(result, y + n * 2, panel, place);
+            matrix_zero_border(result, panel, place, 1);
             at[n++] = tt_unit(result->out_at, place);
         }
     tile_store(result, (const float *)y, panel, at, n);
@@ -346,7 +347,7 @@ __kernel void winograd(const __global tt_elem *in, uint4 in_at, const __global t
     winograd_job job = make_job(picture.squares_x * picture.squares_y * n_images, input.w, input.z, plan);
 
     const matrix_result result =
-        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, 0);
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, plan.w);
 
     float strip[WINOGRAD_ALPHA * WINOGRAD_SIDE * STRIP_COLUMN];
     float inputs[WINOGRAD_MAX_SLICES * INPUT_SLICE], transformed[WINOGRAD_MAX_SLICES * WEIGHT_SLICE];

@@ -179,6 +179,9 @@ void cli_bench_print_json(const cli_bench *b)
         json_start("cold_start", &b->cold);
     if (b->has_warm)
         json_start("warm_start", &b->warm);
+    (void)fputs(" ", stdout);
+    cli_print_json_choices(b->session.context);
+    (void)fputs(",\n", stdout);
     json_pictures(b);
     json_part(b, "text_encoder", TT_BENCH_TEXT);
     json_part(b, "unet", TT_BENCH_UNET);

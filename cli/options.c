@@ -290,7 +290,14 @@ cli_exit cli_options_parse(const cli_grammar *grammar, int argc, char **argv, cl
     reader r = {.grammar = grammar, .argc = argc, .argv = argv, .options = options};
     cli_exit code = CLI_OK;
     bool only_words = false;
-    *options = (cli_options){.seed = -1, .cfg_scale = NAN, .strength = NAN, .eta = NAN, .prune = NAN, .seconds = NAN};
+    *options = (cli_options){.seed = -1,
+                             .cfg_scale = NAN,
+                             .strength = NAN,
+                             .eta = NAN,
+                             .cfg_start = NAN,
+                             .cfg_stop = NAN,
+                             .prune = NAN,
+                             .seconds = NAN};
     for (r.at = 0; r.at < argc && code == CLI_OK; r.at++) {
         const char *argument = argv[r.at];
         if (only_words || argument[0] != '-' || argument[1] == '\0')

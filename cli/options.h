@@ -44,6 +44,8 @@ typedef struct cli_options {
     uint32_t original_size[2], target_size[2], crop[2]; /* height, width; top, left */
     int64_t seed;                                       /* negative: from the clock */
     double cfg_scale, strength, eta;
+    double cfg_start, cfg_stop;
+    uint32_t reuse_interval, reuse_depth, kv_downsample;
     uint64_t memory_budget; /* bytes */
     const char *memory_mode, *device_profile;
     uint32_t rng;       /* a tt_rng */

@@ -5,12 +5,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+void cli_request_savers(const cli_options *o, tt_savers *savers)
+{
+    if (!isnan(o->cfg_start))
+        savers->guidance_start = (float)o->cfg_start;
+    if (!isnan(o->cfg_stop))
+        savers->guidance_stop = (float)o->cfg_stop;
+    savers->reuse_interval = o->reuse_interval;
+    savers->reuse_depth = o->reuse_depth;
+    savers->kv_downsample = o->kv_downsample;
+}
+
 cli_exit cli_request_check(const cli_options *o)
 {
     if (o->mask != NULL && o->init_image == NULL)
         return cli_fail(CLI_USAGE, "--mask needs the picture to repaint: add it with -i");
     if (o->vae != NULL && o->taesd != NULL)
         return cli_fail(CLI_USAGE, "--vae and --taesd both replace the VAE; give one of them");
+    if (o->reuse_depth != 0 && o->reuse_interval < 2)
+        return cli_fail(CLI_USAGE, "--reuse-depth says what runs in every step when --reuse leaves out the rest; add "
+                                   "--reuse N with N from 2 on");
     return CLI_OK;
 }
 
@@ -63,6 +77,7 @@ static void take_numbers(const cli_options *o, tt_generate_params *p)
         p->eta = (float)o->eta;
     p->seed = o->seed;
     p->clip_skip = o->clip_skip;
+    cli_request_savers(o, &p->savers);
     p->rng = (tt_rng)o->rng;
     p->memory_budget_bytes = o->memory_budget;
     p->memory_mode = o->memory_mode;

@@ -12,6 +12,9 @@ typedef struct cli_request {
     char *scheduler_config;
 } cli_request;
 
+/* Takes over the options that make steps cheaper. */
+void cli_request_savers(const cli_options *options, tt_savers *savers);
+
 /* Options that contradict each other; before anything is loaded. */
 cli_exit cli_request_check(const cli_options *options);
 

@@ -120,7 +120,9 @@ static void print_result(selftest *s, const tt_selftest_result *r)
         (void)printf("}");
     } else {
         (void)printf("  %-12s %-22s %s", r->op, r->variant, tt_verdict_name(r->verdict));
-        if (r->verdict == TT_VERDICT_OK)
+        if (r->verdict == TT_VERDICT_OK && r->n_names == 0)
+            (void)printf(" (the device has no unit for it)");
+        else if (r->verdict == TT_VERDICT_OK)
             (void)printf(" (%.1e)", r->error);
         if (r->message[0] != '\0') {
             (void)printf(": ");

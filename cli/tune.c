@@ -70,39 +70,15 @@ cli_exit cli_tune_request(cli_session *session, const tt_generate_params *reques
 
 /* ---- the command */
 
-static void print_json_entry(const char *op, const char *key, const char *name)
-{
-    (void)printf("{\"op\": ");
-    cli_print_json_string(stdout, op);
-    (void)printf(", \"key\": ");
-    cli_print_json_string(stdout, key);
-    (void)printf(", \"name\": ");
-    cli_print_json_string(stdout, name);
-}
-
 static void print_json(const tt_context *context, const tt_tune_report *r)
 {
-    tt_tuned t;
-    tt_disabled d;
     (void)printf("{\"n_keys\": %zu, \"n_measured\": %zu, \"n_known\": %zu, \"n_left\": %zu, \"n_parts_left\": %zu, "
                  "\"n_refused\": %zu, "
-                 "\"n_wrong\": %zu,\n \"before_ms\": %.3f, \"after_ms\": %.3f, \"seconds\": %.2f,\n \"choices\": [",
+                 "\"n_wrong\": %zu,\n \"before_ms\": %.3f, \"after_ms\": %.3f, \"seconds\": %.2f,\n ",
                  r->n_keys, r->n_measured, r->n_known, r->n_left, r->n_parts_left, r->n_refused, r->n_wrong,
                  r->before_ms, r->after_ms, r->seconds);
-    for (size_t i = 0; tt_context_tuned_at(context, i, &t); i++) {
-        (void)printf(i > 0 ? ",\n  " : "\n  ");
-        print_json_entry(t.op, t.key, t.name);
-        (void)printf(", \"ms\": %.4f, \"default_ms\": %.4f}", t.ms, t.default_ms);
-    }
-    (void)printf("],\n \"disabled\": [");
-    for (size_t i = 0; tt_context_disabled_at(context, i, &d); i++) {
-        (void)printf(i > 0 ? ",\n  " : "\n  ");
-        print_json_entry(d.op, d.form, d.name);
-        (void)printf(", \"reason\": ");
-        cli_print_json_string(stdout, d.reason);
-        (void)printf("}");
-    }
-    (void)printf("]}\n");
+    cli_print_json_choices(context);
+    (void)printf("}\n");
 }
 
 static cli_exit take_over(const cli_options *o, cli_session *session)

@@ -50,6 +50,7 @@ tt_status tt_buffer_create(tt_device *device, size_t n_bytes, const char *what, 
 void tt_buffer_release(tt_device *device, tt_buffer *buffer)
 {
     if (buffer->mem != NULL) {
+        tt_texels_release(device, buffer->mem);
         (void)device->cl.release_mem_object(buffer->mem);
         device->bytes -= buffer->n_bytes;
     }

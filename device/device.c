@@ -133,6 +133,7 @@ void tt_device_close(tt_device *device)
             (void)device->cl.release_command_queue(device->profiling_queue);
         (void)device->cl.release_command_queue(device->queue);
     }
+    tt_texels_release(device, NULL);
     if (device->context != NULL)
         (void)device->cl.release_context(device->context);
     tt_cl_unload(&device->cl);

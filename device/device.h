@@ -24,8 +24,11 @@ typedef struct tt_caps {
     bool is_cpu;
     bool has_fp16, has_subgroups, has_int_dot, has_command_buffer;
     tt_family family;
+    bool has_khr_dot, has_qcom_dot, has_arm_dot; /* which of the extensions that has_int_dot stands for */
+    bool has_local_memory;                       /* local memory is memory of its own, not ordinary cache */
     uint64_t global_bytes, max_alloc_bytes, local_bytes;
     size_t max_work_group;
+    size_t max_texels; /* of an image over a buffer; 0: no images */
     uint32_t n_compute_units;
 } tt_caps;
 
@@ -90,6 +93,15 @@ tt_status tt_buffer_write(tt_device *device, const tt_buffer *buffer, size_t off
 tt_status tt_buffer_read(tt_device *device, const tt_buffer *buffer, size_t offset, void *dst, size_t n_bytes,
                          tt_error *err);
 
+/* What a texel of an image over a buffer is: four floats or halves, or one 32-bit word. */
+typedef enum tt_texel { TT_TEXEL_FLOAT4, TT_TEXEL_HALF4, TT_TEXEL_WORD } tt_texel;
+
+/* True when the device has images over buffers and a whole buffer fits into one. */
+bool tt_buffer_has_texels(const tt_device *device, cl_mem mem, tt_texel texel);
+
+/* The image over a whole buffer (a multiple of the texel), for reading through the texture units. It is made once, kept
+ * with the device and released with the buffer. */
+tt_status tt_buffer_texels(tt_device *device, cl_mem mem, tt_texel texel, cl_mem *image, tt_error *err);
 /* Enqueues a copy without waiting: src must stay as it is until the queue has been waited for, by tt_buffer_read or
  * tt_device_finish. */
 tt_status tt_buffer_write_later(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src,

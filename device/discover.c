@@ -94,10 +94,12 @@ static void probe_extensions(const tt_cl *cl, tt_found *found)
     if (cl->get_device_info(found->id, CL_DEVICE_EXTENSIONS, n_bytes, list, NULL) == CL_SUCCESS) {
         tt_caps *caps = &found->caps;
         caps->has_fp16 = has_word(list, "cl_khr_fp16", false);
-        caps->has_subgroups = has_word(list, "cl_khr_subgroups", false);
-        caps->has_int_dot = has_word(list, "cl_khr_integer_dot_product", false) ||
-                            has_word(list, "cl_arm_integer_dot_product", true) ||
-                            has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_subgroups = has_word(list, "cl_khr_subgroups", false) || has_word(list, "cl_intel_subgroups", false);
+        caps->has_khr_dot = has_word(list, "cl_khr_integer_dot_product", false);
+        caps->has_qcom_dot = has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_arm_dot = has_word(list, "cl_arm_integer_dot_product_accumulate_int8", false);
+        caps->has_int_dot =
+            caps->has_khr_dot || caps->has_qcom_dot || has_word(list, "cl_arm_integer_dot_product", true);
         caps->has_command_buffer = has_word(list, "cl_khr_command_buffer", false);
     }
     free(list);
@@ -121,6 +123,9 @@ static void probe_limits(const tt_cl *cl, tt_found *found)
     caps->max_alloc_bytes = device_number(cl, found->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     caps->local_bytes = device_number(cl, found->id, CL_DEVICE_LOCAL_MEM_SIZE);
     caps->max_work_group = (size_t)device_number(cl, found->id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    caps->has_local_memory = device_number(cl, found->id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
+    if (device_number(cl, found->id, CL_DEVICE_IMAGE_SUPPORT) != 0)
+        caps->max_texels = (size_t)device_number(cl, found->id, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE);
     caps->n_compute_units = (uint32_t)device_number(cl, found->id, CL_DEVICE_MAX_COMPUTE_UNITS);
     uint64_t limit = found->quirks.max_alloc_bytes;
     if (limit != 0 && caps->max_alloc_bytes > limit)

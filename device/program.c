@@ -11,7 +11,10 @@
 /* No -cl-fast-relaxed-math: infinities and NaN must stay what they are. -cl-mad-enable lets a * b + c become one
  * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. -w: some drivers print their
  * compilers' count of warnings on stderr. */
-static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable -w";
+static const char common_options[] = "-cl-mad-enable -w";
+
+/* The language, unless a program asks for another one. */
+static const char common_language[] = "-cl-std=CL1.2";
 
 struct tt_program {
     struct tt_program *next;
@@ -202,7 +205,9 @@ static tt_status add_program(tt_device *device, const char *file, const char *op
         free(made);
         return tt_fail_memory(err, "a program", sizeof(*made));
     }
-    tt_text_format(&all_options, "%s %s", common_options, options);
+    bool has_language = strstr(options, "-cl-std=") != NULL;
+    tt_text_format(&all_options, "%s%s%s %s", has_language ? "" : common_language, has_language ? "" : " ",
+                   common_options, options);
     tt_status status = tt_text_status(&all_options, err);
     if (status == TT_OK)
         status = tt_program_source(device, file, &source, &n_source, err);

@@ -83,8 +83,11 @@ static tt_value add_op(tt_graph *graph, tt_op op, bool source_is_static)
     op.is_static = source_is_static && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
     if (!grow((void **)&graph->ops, &graph->op_capacity, graph->n_ops, sizeof *graph->ops))
         return tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph ops", graph->op_capacity * 2));
-    if (op.out != TT_NONE)
+    op.is_deep = graph->in_deep && !op.is_static;
+    if (op.out != TT_NONE) {
         graph->nodes[op.out].is_static = op.is_static;
+        graph->nodes[op.out].is_deep = op.is_deep;
+    }
     graph->ops[graph->n_ops++] = op;
     return op.out;
 }
@@ -426,6 +429,69 @@ tt_value tt_graph_take(tt_graph *graph, tt_value in, const char *name, uint32_t 
     return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
 }
 
+/* Makes the positions that tt_graph_every_second takes of all images of p, counted through. */
+static float *every_second_position(const tt_plane *p, size_t n)
+{
+    float *positions = malloc(n * sizeof *positions);
+    size_t i = 0;
+    for (uint32_t image = 0; positions && image < p->batch; image++)
+        for (uint32_t y = 0; y < p->height; y += 2)
+            for (uint32_t x = 0; x < p->width; x += 2)
+                positions[i++] = (float)(((size_t)image * p->height + y) * p->width + x);
+    return positions;
+}
+
+/* The array of these positions, shared by all ops that take the same ones; SIZE_MAX when building has failed. */
+static size_t positions_io(tt_graph *graph, const tt_plane *p, size_t n)
+{
+    enum { MAX_EXACT = 1 << 24 }; /* whole numbers of a float */
+    char name[64];
+    (void)snprintf(name, sizeof name, "every second of %u x %u x %u", p->batch, p->height, p->width);
+    for (size_t i = 0; i < graph->n_ios; i++)
+        if (strcmp(graph->ios[i].name, name) == 0)
+            return i;
+    if (tt_plane_positions(p) > MAX_EXACT) {
+        tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_UNSUPPORTED, "%s: only %d positions can be counted",
+                                       name, (int)MAX_EXACT));
+        return SIZE_MAX;
+    }
+    size_t io = add_io(graph, name, n);
+    if (io == SIZE_MAX || !graph->kernels.device)
+        return io;
+    float *positions = every_second_position(p, n);
+    tt_status status = positions ? tt_buffer_write(graph->kernels.device, &graph->ios[io].buffer, 0, positions,
+                                                   n * sizeof *positions, &graph->error)
+                                 : tt_fail_memory(&graph->error, name, n * sizeof *positions);
+    free(positions);
+    if (status != TT_OK)
+        tt_graph_failed(graph, status);
+    return status == TT_OK ? io : SIZE_MAX;
+}
+
+tt_value tt_graph_every_second(tt_graph *graph, tt_value in)
+{
+    if (!can_use(graph, in))
+        return TT_NONE;
+    tt_plane p = graph->nodes[in].plane;
+    uint32_t height = (p.height + 1) / 2, width = (p.width + 1) / 2;
+    tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, p.batch, height, width));
+    op.io = positions_io(graph, &p, (size_t)p.batch * height * width);
+    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+}
+
+void tt_graph_set_deep(tt_graph *graph, bool is_deep)
+{
+    graph->in_deep = is_deep;
+}
+
+void tt_graph_keep(tt_graph *graph, tt_value value)
+{
+    if (!can_use(graph, value))
+        return;
+    graph->nodes[graph->nodes[value].root].is_kept = true;
+    graph->has_short = true;
+}
+
 void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width)
 {
     if (graph->status != TT_OK)
@@ -453,6 +519,7 @@ tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_chann
     graph->nodes[view].root = node.root;
     graph->nodes[view].first_channel = node.first_channel + first_channel;
     graph->nodes[view].is_static = node.is_static;
+    graph->nodes[view].is_deep = node.is_deep;
     return view;
 }
 

@@ -26,8 +26,8 @@ void tt_graph_destroy(tt_graph *graph)
     if (!graph)
         return;
     tt_stream_destroy(graph->stream);
-    tt_recorder_destroy(graph->static_list);
-    tt_recorder_destroy(graph->step_list);
+    for (int list = 0; list < TT_N_LISTS; list++)
+        tt_recorder_destroy(graph->lists[list]);
     for (size_t i = 0; i < graph->n_ios; i++)
         tt_buffer_release(graph->kernels.device, &graph->ios[i].buffer);
     tt_buffer_release(graph->kernels.device, &graph->arena);
@@ -60,10 +60,9 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
         return graph->status;
     }
     tt_status status = make_memory(graph, err);
-    if (status == TT_OK)
-        status = tt_recorder_create(graph->kernels.device, &graph->static_list, err);
-    if (status == TT_OK)
-        status = tt_recorder_create(graph->kernels.device, &graph->step_list, err);
+    for (int list = 0; list < TT_N_LISTS && status == TT_OK; list++)
+        if (list != TT_LIST_SHORT || graph->has_short)
+            status = tt_recorder_create(graph->kernels.device, &graph->lists[list], err);
     if (status == TT_OK)
         status = tt_graph_record(graph, err);
     if (status != TT_OK)
@@ -72,26 +71,42 @@ tt_status tt_graph_compile(tt_graph *graph, tt_error *err)
     return status;
 }
 
-static tt_status replay(tt_graph *graph, bool is_static, tt_error *err)
+static tt_status replay(tt_graph *graph, tt_list list, tt_error *err)
 {
-    tt_recorder *list = is_static ? graph->static_list : graph->step_list;
-    return graph->stream ? tt_stream_replay(graph->stream, is_static, list, err) : tt_recorder_replay(list, err);
+    tt_recorder *recorder = graph->lists[list];
+    return graph->stream ? tt_stream_replay(graph->stream, list, recorder, err) : tt_recorder_replay(recorder, err);
 }
 
-tt_status tt_graph_run(tt_graph *graph, tt_error *err)
+/* The static part when it is stale, then a list. */
+static tt_status run_list(tt_graph *graph, tt_list list, tt_error *err)
 {
     if (!graph->compiled)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s: the graph was not compiled", graph->name);
     if (graph->store && graph->store->observer.see)
-        return tt_graph_run_observed(graph, err);
+        return tt_graph_run_observed(graph, list == TT_LIST_SHORT, err);
     tt_status status = TT_OK;
     if (graph->static_is_stale)
-        status = replay(graph, true, err);
+        status = replay(graph, TT_LIST_STATIC, err);
     if (status == TT_OK) {
         graph->static_is_stale = false;
-        status = replay(graph, false, err);
+        status = replay(graph, list, err);
     }
     return status;
+}
+
+tt_status tt_graph_run(tt_graph *graph, tt_error *err)
+{
+    tt_status status = run_list(graph, TT_LIST_STEP, err);
+    graph->kept_is_made = status == TT_OK;
+    return status;
+}
+
+tt_status tt_graph_run_short(tt_graph *graph, tt_error *err)
+{
+    if (!graph->has_short || !graph->kept_is_made)
+        return tt_fail(err, TT_ERROR_INTERNAL, "%s: a short run needs a whole run before it%s", graph->name,
+                       graph->has_short ? "" : ", and this graph keeps nothing of one");
+    return run_list(graph, TT_LIST_SHORT, err);
 }
 
 /* The array `name` of the wanted direction and length, or NULL with a sentence. */
@@ -161,10 +176,10 @@ size_t tt_graph_arena_bytes(const tt_graph *graph)
 
 size_t tt_graph_launches(const tt_graph *graph)
 {
-    return graph->step_list ? tt_recorder_count(graph->step_list) : 0;
+    return graph->lists[TT_LIST_STEP] ? tt_recorder_count(graph->lists[TT_LIST_STEP]) : 0;
 }
 
 tt_recorder *tt_graph_recorder(tt_graph *graph)
 {
-    return graph->stream ? NULL : graph->step_list;
+    return graph->stream ? NULL : graph->lists[TT_LIST_STEP];
 }

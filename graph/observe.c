@@ -114,12 +114,12 @@ static tt_status run_op(tt_graph *graph, const tt_op *op, tt_error *err)
     return status;
 }
 
-tt_status tt_graph_run_observed(tt_graph *graph, tt_error *err)
+tt_status tt_graph_run_observed(tt_graph *graph, bool is_short, tt_error *err)
 {
     tt_status status = TT_OK;
     for (int is_static = graph->static_is_stale ? 1 : 0; is_static >= 0; is_static--)
         for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++)
-            if (graph->ops[i].is_static == (is_static == 1))
+            if (graph->ops[i].is_static == (is_static == 1) && !(is_short && graph->ops[i].is_deep))
                 status = run_op(graph, &graph->ops[i], err);
     graph->static_is_stale = graph->static_is_stale && status != TT_OK;
     return status;

@@ -34,8 +34,8 @@ static void use_value(tt_graph *graph, tt_value value, const tt_op *op)
 static void find_lives(tt_graph *graph)
 {
     for (size_t i = 0; i < graph->n_nodes; i++) {
-        graph->nodes[i].first = UINT32_MAX;
-        graph->nodes[i].last = 0;
+        graph->nodes[i].first = graph->nodes[i].is_kept ? 0 : UINT32_MAX;
+        graph->nodes[i].last = graph->nodes[i].is_kept ? UINT32_MAX : 0;
     }
     for (size_t i = 0; i < graph->n_ops; i++) {
         const tt_op *op = &graph->ops[i];
@@ -52,7 +52,8 @@ static bool can_overwrite(const tt_graph *graph, const tt_op *op)
     if (op->kind != TT_OP_GROUP_NORM || op->in2 != TT_NONE)
         return false;
     const tt_node *in = &graph->nodes[op->in], *out = &graph->nodes[op->out];
-    return in->root == op->in && out->root == op->out && in->last == op->order && in->is_static == out->is_static;
+    return in->root == op->in && out->root == op->out && !out->is_kept && in->last == op->order &&
+           in->is_static == out->is_static;
 }
 
 /* Lets group norms work in place: their outputs become views of their inputs, which take over the border. */
@@ -138,8 +139,25 @@ static void resolve_views(tt_graph *graph)
     }
 }
 
+/* Short runs must find all that they read: made by an op that is not left out, or kept. */
+static tt_status check_short(const tt_graph *graph, tt_error *err)
+{
+    for (size_t i = 0; i < graph->n_ops; i++) {
+        const tt_op *op = &graph->ops[i];
+        const tt_value values[] = {op->in, op->in2, op->residual, op->per_image};
+        for (size_t j = 0; j < sizeof values / sizeof *values && !op->is_deep; j++)
+            if (values[j] != TT_NONE && graph->nodes[values[j]].is_deep &&
+                !graph->nodes[graph->nodes[values[j]].root].is_kept)
+                return tt_fail(err, TT_ERROR_INTERNAL, "%s: op %zu reads what short runs leave out", graph->name, i);
+    }
+    return TT_OK;
+}
+
 tt_status tt_graph_plan(tt_graph *graph, size_t *n_bytes, tt_error *err)
 {
+    tt_status status = graph->has_short ? check_short(graph, err) : TT_OK;
+    if (status != TT_OK)
+        return status;
     tt_placed *items = malloc((graph->n_nodes ? graph->n_nodes : 1) * sizeof *items);
     if (!items)
         return tt_fail_memory(err, "the memory plan", graph->n_nodes * sizeof *items);

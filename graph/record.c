@@ -43,7 +43,7 @@ size_t tt_graph_scratch_bytes(tt_graph *graph, const tt_op *op)
     case TT_OP_LINEAR:
         return tt_linear_scratch_bytes(&graph->kernels, op->matrix, out);
     case TT_OP_CONV3X3:
-        return tt_conv3x3_scratch_bytes(&graph->kernels, op->matrix, out);
+        return tt_conv3x3_scratch_bytes(&graph->kernels, op->matrix, &graph->nodes[op->in].plane, out);
     case TT_OP_GROUP_NORM: {
         tt_group_norm_args args = tt_graph_group_norm_args(graph, op, &second);
         return tt_group_norm_scratch_bytes(&graph->kernels, &args);
@@ -158,6 +158,11 @@ static tt_status record_take(tt_graph *graph, const tt_op *op, tt_recorder *list
 {
     tt_take_args args = {
         .in = required(graph, op->in), .index = graph->ios[op->io].buffer.mem, .out = required(graph, op->out)};
+    /* Without borders positions follow each other: one row of the input's, one image for each of the result's. */
+    args.in.width *= args.in.height;
+    args.in.height = 1;
+    args.out.batch *= args.out.height * args.out.width;
+    args.out.height = args.out.width = 1;
     return tt_take_record(&graph->kernels, &args, list, err);
 }
 
@@ -193,17 +198,17 @@ tt_status tt_graph_record_op(tt_graph *graph, const tt_op *op, tt_recorder *list
     return record_op(graph, op, &no_slot, list, err);
 }
 
-static tt_status record_into(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+static tt_status record_into(tt_graph *graph, const tt_op *op, tt_list list, tt_error *err)
 {
     tt_buffer slot = {0};
+    tt_recorder *recorder = graph->lists[list];
     if (!op->matrix || op->matrix->values.mem != NULL)
-        return record_op(graph, op, &slot, list, err);
-    tt_status status =
-        tt_stream_begin_use(graph->stream, op->is_static, op->matrix, tt_recorder_count(list), &slot, err);
+        return record_op(graph, op, &slot, recorder, err);
+    tt_status status = tt_stream_begin_use(graph->stream, list, op->matrix, tt_recorder_count(recorder), &slot, err);
     if (status == TT_OK)
-        status = record_op(graph, op, &slot, list, err);
+        status = record_op(graph, op, &slot, recorder, err);
     if (status == TT_OK)
-        tt_stream_end_use(graph->stream, op->is_static, tt_recorder_count(list));
+        tt_stream_end_use(graph->stream, list, tt_recorder_count(recorder));
     return status;
 }
 
@@ -212,7 +217,9 @@ tt_status tt_graph_record(tt_graph *graph, tt_error *err)
     tt_status status = TT_OK;
     for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++) {
         const tt_op *op = &graph->ops[i];
-        status = record_into(graph, op, op->is_static ? graph->static_list : graph->step_list, err);
+        status = record_into(graph, op, op->is_static ? TT_LIST_STATIC : TT_LIST_STEP, err);
+        if (status == TT_OK && graph->has_short && !op->is_static && !op->is_deep)
+            status = record_into(graph, op, TT_LIST_SHORT, err);
     }
     return status;
 }

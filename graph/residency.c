@@ -1,13 +1,15 @@
 /* residency.c - which matrices of a store stay on the device, and packing: of those once, of the others at each use. */
 #include "base/file.h"
+#include "base/parallel.h"
 #include "graph/weight-store-private.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* File bytes that are packed between two drops of the file's pages. */
-enum { PORTION_BYTES = 4 << 20 };
+enum { PORTION_BYTES = 4 << 20, MOST_THREADS = 8 };
 
 /* Order in which matrices are let stay: what is packed already, what every run uses, large before small (the largest
  * that does not stay sizes the slots, and large matrices have the least work per byte), first asked first. */
@@ -96,19 +98,46 @@ static uint64_t panel_bytes(const tt_entry *entry)
     return tt_dtype_bytes(entry->parts[0].dtype, (uint64_t)matrix->n_in * matrix->n_taps) * 32;
 }
 
+/* Panels that some threads pack together: each takes the next one when it is done with its last. */
+typedef struct portion {
+    const tt_entry *entry;
+    uint32_t end;
+    atomic_uint next;
+    void *bytes;
+} portion;
+
+static void pack_share(void *user, size_t first, size_t last, uint32_t thread)
+{
+    portion *p = user;
+    const tt_entry *entry = p->entry;
+    (void)first, (void)last, (void)thread;
+    for (uint32_t i; (i = atomic_fetch_add(&p->next, 1)) < p->end;)
+        tt_matrix_pack_panels(entry->parts, entry->n_parts, &entry->as.matrix, i, 1, p->bytes);
+}
+
 /* Packs values in portions and drops the file's pages after each. The whole file's: reading maps neighbours of what is
  * read too, and those would pile up. */
-static void pack_entry(const tt_weight_store *store, const tt_entry *entry, void *bytes)
+static void pack_entry(const tt_weight_store *store, const tt_entry *entry, uint32_t n_threads, void *bytes)
 {
-    const tt_matrix *matrix = &entry->as.matrix;
     uint64_t one = panel_bytes(entry);
-    uint32_t portion = one >= PORTION_BYTES ? 1 : (uint32_t)(PORTION_BYTES / (one ? one : 1));
-    uint32_t n_panels = tt_matrix_panels(matrix);
+    uint32_t most = one >= PORTION_BYTES ? 1 : (uint32_t)(PORTION_BYTES / (one ? one : 1));
+    uint32_t n_panels = tt_matrix_panels(&entry->as.matrix);
+    most = most < n_threads ? n_threads : most;
     for (uint32_t first = 0, n; first < n_panels; first += n) {
-        n = n_panels - first < portion ? n_panels - first : portion;
-        tt_matrix_pack_panels(entry->parts, entry->n_parts, matrix, first, n, bytes);
+        n = n_panels - first < most ? n_panels - first : most;
+        portion p = {.entry = entry, .end = first + n, .bytes = bytes};
+        uint32_t n_used = n < n_threads ? n : n_threads;
+        atomic_init(&p.next, first);
+        tt_parallel_run(n_used, n_used, pack_share, &p);
         tt_weights_drop_pages(store->weights);
     }
+}
+
+/* Threads that pack what stays: memory is the limit of more. */
+static uint32_t packing_threads(void)
+{
+    uint32_t n = tt_parallel_processors();
+    return n < MOST_THREADS ? n : MOST_THREADS;
 }
 
 static tt_status make_values(tt_weight_store *store, tt_entry *entry, tt_error *err)
@@ -120,7 +149,9 @@ static tt_status make_values(tt_weight_store *store, tt_entry *entry, tt_error *
     if (status == TT_OK)
         status = tt_buffer_map(device, &values, &bytes, err);
     if (status == TT_OK) {
-        pack_entry(store, entry, bytes);
+        if (tt_device_shares_memory(device))
+            tt_mapping_use_large_pages(bytes, values.n_bytes);
+        pack_entry(store, entry, packing_threads(), bytes);
         status = tt_buffer_unmap(device, &values, bytes, err);
     }
     if (status != TT_OK)
@@ -157,6 +188,27 @@ static tt_status pack_matrix(tt_weight_store *store, tt_entry *entry, bool stays
     return status;
 }
 
+static void prefetch_entry(const tt_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->n_parts; i++) {
+        const tt_matrix_part *part = &entry->parts[i];
+        uint64_t n = (uint64_t)part->n_out * entry->as.matrix.n_in * entry->as.matrix.n_taps;
+        tt_mapping_want(part->values, (size_t)tt_dtype_bytes(part->dtype, n));
+    }
+}
+
+/* Lets the system fetch the next matrix that is packed while this one is. */
+static void prefetch_behind(const tt_weight_store *store, size_t index, const bool *stays)
+{
+    for (size_t i = index + 1; i < store->n_entries; i++) {
+        const tt_entry *entry = store->entries[i];
+        if (entry->kind != TT_ENTRY_MATRIX || !stays[i] || entry->as.matrix.values.mem != NULL)
+            continue;
+        prefetch_entry(entry);
+        return;
+    }
+}
+
 tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
 {
     if (store->is_plan)
@@ -170,6 +222,7 @@ tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
         tt_entry *entry = store->entries[i];
         if (entry->kind != TT_ENTRY_MATRIX)
             continue;
+        prefetch_behind(store, i, stays);
         status = pack_matrix(store, entry, stays[i], err);
         if (status != TT_OK) {
             char name[TT_MAX_NAME] = "";
@@ -191,15 +244,10 @@ static const tt_entry *entry_of(const tt_matrix *matrix)
 
 void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix, void *bytes)
 {
-    pack_entry(store, entry_of(matrix), bytes);
+    pack_entry(store, entry_of(matrix), 1, bytes); /* the device computes meanwhile */
 }
 
 void tt_weight_store_prefetch(const tt_matrix *matrix)
 {
-    const tt_entry *entry = entry_of(matrix);
-    for (uint32_t i = 0; i < entry->n_parts; i++) {
-        const tt_matrix_part *part = &entry->parts[i];
-        tt_mapping_want(part->values,
-                        (size_t)tt_dtype_bytes(part->dtype, (uint64_t)part->n_out * matrix->n_in * matrix->n_taps));
-    }
+    prefetch_entry(entry_of(matrix));
 }

@@ -254,7 +254,7 @@ tt_status tt_context_peaks(tt_context *context, tt_device_peaks *peaks)
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
     tt_kernels kernels = {.device = context->device, .family = tt_device_caps(context->device)->family};
     double *const rates[] = {&peaks->float_flops, &peaks->half_flops, &peaks->int8_ops, &peaks->read_bytes};
-    tt_status status = tt_dot_probe(context->device, &kernels.dot, err);
+    tt_status status = tt_dot_probe(context->device, context->tuning, &kernels.dot, err);
     for (int i = 0; i <= TT_PEAK_READ && status == TT_OK; i++)
         status = tt_peak_measure(&kernels, (tt_peak_kind)i, RUNS, rates[i], err);
     snprintf(peaks->half_unit, sizeof peaks->half_unit, "%s", tt_dot_name(kernels.dot.half));

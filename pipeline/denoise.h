@@ -4,6 +4,7 @@
 
 #include "pipeline/condition.h"
 #include "pipeline/resume.h"
+#include "pipeline/savers.h"
 
 /* Gives the next n standard normals, in the order in which diffusers' pipelines draw them. */
 typedef tt_status (*tt_draw_fn)(void *user, float *out, size_t n, tt_error *err);
@@ -24,7 +25,8 @@ typedef struct tt_denoise_request {
     const tt_scheduler_config *scheduler;
     uint32_t n_steps;
     float strength, eta, cfg_scale;
-    uint32_t height, width; /* latent positions */
+    const tt_savers *savers; /* checked; NULL: none */
+    uint32_t height, width;  /* latent positions */
     const tt_condition *condition;
     const float *image; /* [3][height*f][width*f] in -1..1, NULL: text to image */
     const float *mask;  /* [height*f][width*f], > 0.5 is repainted, NULL: none */

@@ -228,6 +228,7 @@ static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_
                                   .strength = p->strength,
                                   .eta = p->eta,
                                   .cfg_scale = p->cfg_scale,
+                                  .savers = &p->savers,
                                   .height = job->latent_height,
                                   .width = job->latent_width,
                                   .condition = &data->condition,

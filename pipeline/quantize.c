@@ -1,7 +1,7 @@
 /* quantize.c - tt_quantize: a model becomes one smaller file. */
 #include "base/file.h"
+#include "base/parallel.h"
 #include "pipeline/quantize-job.h"
-#include "quantize/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -319,7 +319,7 @@ tt_status tt_rates_need(tt_model *model, const tt_rates **rates, tt_error *err)
     return status;
 }
 
-double tt_rates_pass_seconds(const tt_rates *r, bool is_vae, const tt_graph_forecast *f, uint64_t streamed_bytes)
+double tt_rates_pass_seconds(const tt_rates *r, bool is_vae, const tt_graph_work *f, uint64_t streamed_bytes)
 {
     double compute = f->linear_flops / r->linear + f->conv3x3_flops / (is_vae ? r->vae_conv3x3 : r->conv3x3) +
                      f->attention_flops / r->attention + f->other_bytes / r->other +

@@ -34,8 +34,7 @@ typedef struct tt_rates_key {
 tt_status tt_rates_need(struct tt_model *model, const tt_rates **rates, tt_error *err);
 
 /* Expected time of one pass of a part whose streamed_bytes are packed during it. */
-double tt_rates_pass_seconds(const tt_rates *rates, bool is_vae, const tt_graph_forecast *forecast,
-                             uint64_t streamed_bytes);
+double tt_rates_pass_seconds(const tt_rates *rates, bool is_vae, const tt_graph_work *work, uint64_t streamed_bytes);
 
 /* Expected time of reading and packing weights, and of loading n_programs. */
 double tt_rates_load_seconds(const tt_rates *rates, uint64_t n_bytes, uint32_t n_programs);

@@ -48,8 +48,7 @@ static bool told(void *user, const tt_tuner_progress *p)
 static tt_status tune_part(tt_tune_job *job, tt_part part, const tt_part_shape *shape, tt_error *err)
 {
     tt_model *model = job->model;
-    tt_unet_shape pass = {
-        .batch = shape->batch, .height = shape->height, .width = shape->width, .n_tokens = shape->n_tokens};
+    tt_unet_shape pass = tt_part_unet_shape(shape);
     uint32_t encoder = part == TT_PART_TEXT_2;
     tt_status status;
     switch (part) {

@@ -10,13 +10,18 @@
 /* Inputs of a row: whole blocks of every type. */
 enum { N_IN = 256, BATCH = 2, POSITIONS = 15 };
 
-static void check_linear(tt_bench *bench, bool is_geglu, size_t scratch_bytes)
+/* widens: weights are widened into scratch first. */
+static void check_linear(tt_bench *bench, bool is_geglu, bool widens)
 {
     uint32_t n_out = 42, n_results = is_geglu ? n_out / 2 : n_out;
     tt_sample in = tt_bench_input(bench, N_IN, BATCH, 1, POSITIONS, 0);
     tt_sample residual = tt_bench_input(bench, n_results, BATCH, 1, POSITIONS, 0);
     tt_sample out = tt_bench_output(bench, n_results, BATCH, 1, POSITIONS, 1);
-    tt_buffer scratch = tt_bench_scratch(bench, scratch_bytes);
+    if (!tt_bench_is_good(bench))
+        return;
+    tt_buffer scratch =
+        tt_bench_scratch(bench, widens ? tt_dequantize_bytes(&bench->kernels, &bench->matrix)
+                                       : tt_linear_scratch_bytes(&bench->kernels, &bench->matrix, &out.plane));
     tt_linear_args args = {.in = in.plane,
                            .matrix = &bench->matrix,
                            .residual = is_geglu ? NULL : &residual.plane,
@@ -45,16 +50,15 @@ static void check_linear(tt_bench *bench, bool is_geglu, size_t scratch_bytes)
 void tt_check_linear(tt_bench *bench)
 {
     tt_bench_matrix(bench, 42, N_IN, 1, 0, false);
-    check_linear(bench, false, 0);
+    check_linear(bench, false, false);
     tt_bench_matrix(bench, 42, N_IN, 1, 0, true);
-    check_linear(bench, true, 0);
+    check_linear(bench, true, false);
 }
 
 void tt_check_dequantize(tt_bench *bench)
 {
     tt_bench_matrix(bench, 42, N_IN, 1, 0, false);
-    if (tt_bench_is_good(bench))
-        check_linear(bench, false, tt_dequantize_bytes(&bench->kernels, &bench->matrix));
+    check_linear(bench, false, true);
 }
 
 static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, uint32_t out_width)
@@ -62,8 +66,16 @@ static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, 
     uint32_t n_out = bench->matrix.n_out, height = 5, width = 7;
     tt_sample in = tt_bench_input(bench, N_IN, 1, height, width, 1);
     tt_sample out = tt_bench_output(bench, n_out, 1, out_height, out_width, 1);
-    tt_conv3x3_args args = {
-        .in = in.plane, .matrix = &bench->matrix, .mode = mode, .activation = TT_ACT_SILU, .out = out.plane};
+    if (!tt_bench_is_good(bench))
+        return;
+    tt_buffer scratch =
+        tt_bench_scratch(bench, tt_conv3x3_scratch_bytes(&bench->kernels, &bench->matrix, &in.plane, &out.plane));
+    tt_conv3x3_args args = {.in = in.plane,
+                            .matrix = &bench->matrix,
+                            .mode = mode,
+                            .activation = TT_ACT_SILU,
+                            .out = out.plane,
+                            .scratch = scratch.mem};
     float *want = tt_bench_floats(bench, out.n);
     if (!tt_bench_is_good(bench))
         return;

@@ -1,6 +1,8 @@
 /* selftest.c - the table of checks, and one check with every name that its launcher asks about. */
 #include "selftest/selftest.h"
 
+#include "cl-kernels/dot-gpu.h"
+#include "cl-kernels/dot.h"
 #include "device/crash-marker.h"
 #include "selftest/blocks.h"
 #include "selftest/checks.h"
@@ -19,36 +21,59 @@ typedef struct tt_check_op {
     const char *op;
     tt_check_fn check;
     tt_check_weights weights;
+    tt_arithmetic lowest; /* the last form that multiplies in a way of its own */
 } tt_check_op;
 
 static const tt_check_op ops[] = {
-    {"linear", tt_check_linear, ALL_WEIGHTS},
-    {"conv3x3", tt_check_conv3x3, ALL_WEIGHTS},
-    {"dequantize", tt_check_dequantize, WIDENED_WEIGHTS},
-    {"attention", tt_check_attention, NO_WEIGHTS},
-    {"group-norm", tt_check_group_norm, NO_WEIGHTS},
-    {"layer-norm", tt_check_layer_norm, NO_WEIGHTS},
-    {"elementwise", tt_check_elementwise, NO_WEIGHTS},
-    {"pack", tt_check_pack, NO_WEIGHTS},
+    {"linear", tt_check_linear, ALL_WEIGHTS, TT_ARITHMETIC_INT8},
+    {"conv3x3", tt_check_conv3x3, ALL_WEIGHTS, TT_ARITHMETIC_INT8},
+    {"dequantize", tt_check_dequantize, WIDENED_WEIGHTS, TT_ARITHMETIC_FLOAT},
+    {"attention", tt_check_attention, NO_WEIGHTS, TT_ARITHMETIC_HALF},
+    {"group-norm", tt_check_group_norm, NO_WEIGHTS, TT_ARITHMETIC_FLOAT},
+    {"layer-norm", tt_check_layer_norm, NO_WEIGHTS, TT_ARITHMETIC_FLOAT},
+    {"elementwise", tt_check_elementwise, NO_WEIGHTS, TT_ARITHMETIC_FLOAT},
+    {"pack", tt_check_pack, NO_WEIGHTS, TT_ARITHMETIC_FLOAT},
 };
-enum { N_OPS = sizeof(ops) / sizeof(ops[0]), N_FORMS = 4 };
+enum { N_OPS = sizeof(ops) / sizeof(ops[0]) };
+
+/* What the lines are repeated for. */
+typedef struct tt_check_form {
+    tt_family family;
+    tt_storage storage;
+    tt_arithmetic arithmetic;
+} tt_check_form;
+
+static const tt_check_form forms[] = {
+    {TT_FAMILY_CPU_TILE, TT_STORAGE_F16, TT_ARITHMETIC_FLOAT},
+    {TT_FAMILY_CPU_TILE, TT_STORAGE_F32, TT_ARITHMETIC_FLOAT},
+    {TT_FAMILY_GPU_PLAIN, TT_STORAGE_F16, TT_ARITHMETIC_FLOAT},
+    {TT_FAMILY_GPU_PLAIN, TT_STORAGE_F32, TT_ARITHMETIC_FLOAT},
+    {TT_FAMILY_CPU_TILE, TT_STORAGE_F16, TT_ARITHMETIC_HALF},
+    {TT_FAMILY_CPU_TILE, TT_STORAGE_F16, TT_ARITHMETIC_INT8},
+    {TT_FAMILY_GPU_PLAIN, TT_STORAGE_F16, TT_ARITHMETIC_HALF},
+    {TT_FAMILY_GPU_PLAIN, TT_STORAGE_F16, TT_ARITHMETIC_INT8},
+};
+enum { N_FORMS = sizeof(forms) / sizeof(forms[0]) };
 
 /* One line of the list. */
 typedef struct tt_check_spec {
     const tt_check_op *op;
     tt_family family;
     tt_storage storage;
+    tt_arithmetic arithmetic;
     tt_dtype weights;
 } tt_check_spec;
 
-/* Checks of an op in one form: one for each type of weights. */
-static size_t n_types(const tt_check_op *op, tt_family family)
+/* Checks of an op in one form: one for each type of weights; dot products read all types as their own. */
+static size_t n_types(const tt_check_op *op, const tt_check_form *form)
 {
+    if (form->arithmetic != TT_ARITHMETIC_FLOAT)
+        return op->lowest >= form->arithmetic;
     switch (op->weights) {
     case NO_WEIGHTS:
         return 1;
     case WIDENED_WEIGHTS:
-        return family == TT_FAMILY_GPU_PLAIN ? TT_N_SAMPLE_QUANT_TYPES : 0;
+        return form->family == TT_FAMILY_GPU_PLAIN ? TT_N_SAMPLE_QUANT_TYPES : 0;
     case ALL_WEIGHTS:
         break;
     }
@@ -66,14 +91,14 @@ static tt_dtype type_at(const tt_check_op *op, size_t index)
 static void walk(size_t index, tt_check_spec *spec, size_t *n)
 {
     size_t at = 0;
-    for (int form = 0; form < N_FORMS; form++)
+    for (size_t f = 0; f < N_FORMS; f++)
         for (size_t o = 0; o < N_OPS; o++) {
-            tt_family family = form < 2 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;
-            size_t types = n_types(&ops[o], family);
+            size_t types = n_types(&ops[o], &forms[f]);
             if (spec != NULL && index >= at && index < at + types) {
                 *spec = (tt_check_spec){.op = &ops[o],
-                                        .family = family,
-                                        .storage = form % 2 == 0 ? TT_STORAGE_F16 : TT_STORAGE_F32,
+                                        .family = forms[f].family,
+                                        .storage = forms[f].storage,
+                                        .arithmetic = forms[f].arithmetic,
                                         .weights = type_at(&ops[o], index - at)};
                 return;
             }
@@ -97,10 +122,11 @@ void tt_check_describe(size_t index, tt_selftest_result *result)
     walk(index, &spec, &n);
     if (spec.op == NULL)
         return;
-    bool has_weights = spec.op->weights != NO_WEIGHTS;
+    bool has_weights = spec.op->weights != NO_WEIGHTS && spec.arithmetic == TT_ARITHMETIC_FLOAT;
     (void)snprintf(result->op, sizeof(result->op), "%s", spec.op->op);
-    (void)snprintf(result->variant, sizeof(result->variant), "%s %s%s%s", tt_family_name(spec.family),
-                   spec.storage == TT_STORAGE_F16 ? "f16" : "f32", has_weights ? " " : "",
+    static const char *const products[] = {"", " half", " int8"};
+    (void)snprintf(result->variant, sizeof(result->variant), "%s %s%s%s%s", tt_family_name(spec.family),
+                   spec.storage == TT_STORAGE_F16 ? "f16" : "f32", products[spec.arithmetic], has_weights ? " " : "",
                    !has_weights            ? ""
                    : spec.weights == TT_I8 ? "w8c"
                                            : tt_dtype_name(spec.weights));
@@ -122,6 +148,7 @@ typedef struct tt_names {
     size_t wanted; /* name to be used; SIZE_MAX: the first that is not disabled */
     tt_device *device;
     tt_tuning *tuning;
+    tt_dot dot;
     tt_crash_marker marker; /* of what runs */
 } tt_names;
 
@@ -166,17 +193,41 @@ static size_t answer(void *user, const char *op, const char *key, const char *co
     return chosen;
 }
 
-/* Half storage rounds results to 11 bits; devices may use coarser exponentials than the host's. */
+/* Half storage rounds results to 11 bits; devices may use coarser exponentials than the host's. Half and int8 products
+ * have the tolerances that the tuner gives them. */
 static double tolerance_of(const tt_check_spec *spec)
 {
+    if (spec->arithmetic != TT_ARITHMETIC_FLOAT)
+        return tt_tuning_tolerance(spec->arithmetic == TT_ARITHMETIC_INT8 ? "int8 f16" : "half f16");
     return spec->storage == TT_STORAGE_F16 ? 1e-3 : 5e-6;
+}
+
+/* The units that a family of kernels would use for dot products. */
+static tt_status find_units(tt_device *device, const tt_check_spec *spec, tt_dot *dot, tt_error *err)
+{
+    *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
+    if (spec->arithmetic == TT_ARITHMETIC_FLOAT)
+        return TT_OK;
+    if (spec->family == TT_FAMILY_GPU_PLAIN)
+        return tt_dot_gpu_probe(device, dot, err);
+    return tt_device_caps(device)->family == spec->family ? tt_dot_probe(device, NULL, dot, err) : TT_OK;
+}
+
+static bool has_unit(const tt_check_spec *spec, const tt_dot *dot)
+{
+    return spec->arithmetic == TT_ARITHMETIC_FLOAT ||
+           (spec->arithmetic == TT_ARITHMETIC_HALF ? dot->half : dot->int8) != TT_DOT_NONE;
 }
 
 /* The check itself, with one name or as usual. */
 static tt_verdict run_once(const tt_check_spec *spec, tt_names *names, double *error, tt_error *why)
 {
-    tt_kernels kernels = {
-        .device = names->device, .storage = spec->storage, .family = spec->family, .tuning = names->tuning};
+    tt_kernels kernels = {.device = names->device,
+                          .storage = spec->storage,
+                          .family = spec->family,
+                          .arithmetic = spec->arithmetic,
+                          .dot = names->dot,
+                          .tuning = names->tuning};
     why->text[0] = '\0';
     tt_tuning_end_op(names->tuning);
     tt_tuning_watch(names->tuning, answer, names);
@@ -227,7 +278,8 @@ static tt_verdict run_name(const tt_check_spec *spec, tt_names *names, const cha
 }
 
 /* With weights of types other than F16 one name is enough: how weights are read does not depend on how work is cut. A
- * check that no name passes speaks against its family. */
+ * check that no name passes speaks against its family, or against the unit of its dot products. Units that the device
+ * does not have need no check: no name is tried. */
 tt_status tt_check_run(tt_device *device, tt_tuning *tuning, size_t index, tt_selftest_result *result, bool *changed,
                        tt_error *err)
 {
@@ -243,6 +295,9 @@ tt_status tt_check_run(tt_device *device, tt_tuning *tuning, size_t index, tt_se
         return tt_fail(err, TT_ERROR_ARGUMENT, "there is no check %zu; they are 0 to %zu", index, n - 1);
     (void)snprintf(check, sizeof(check), "%s %s", result->op, result->variant);
     result->tolerance = tolerance_of(&spec);
+    tt_status status = find_units(device, &spec, &names.dot, err);
+    if (status != TT_OK || !has_unit(&spec, &names.dot))
+        return status;
     result->verdict = run_name(&spec, &names, check, result, &why);
     n_right += result->verdict == TT_VERDICT_OK;
     bool all_names = spec.op->weights == NO_WEIGHTS || spec.weights == TT_F16 || n_right == 0;
@@ -253,7 +308,13 @@ tt_status tt_check_run(tt_device *device, tt_tuning *tuning, size_t index, tt_se
         n_right += verdict == TT_VERDICT_OK;
         result->verdict = result->verdict == TT_VERDICT_OK ? verdict : result->verdict;
     }
-    tt_verdict family = n_right > 0 ? TT_VERDICT_OK : result->verdict;
-    *changed = judge(tuning, "family", tt_family_name(spec.family), check, family, result->message) || *changed;
+    tt_verdict all = n_right > 0 ? TT_VERDICT_OK : result->verdict;
+    bool is_float = spec.arithmetic == TT_ARITHMETIC_FLOAT;
+    char unit[32];
+    bool is_half = spec.arithmetic == TT_ARITHMETIC_HALF;
+    tt_dot_form_name(is_half ? names.dot.half : names.dot.int8, is_half, unit);
+    *changed = judge(tuning, is_float ? "family" : "dot", is_float ? tt_family_name(spec.family) : unit, check, all,
+                     result->message) ||
+               *changed;
     return TT_OK;
 }

@@ -100,6 +100,24 @@ static tt_value time_projections(tt_graph *g, const tt_unet_config *c, uint32_t 
     return tt_graph_take(g, h, "time_index", batch);
 }
 
+/* Notes an output of the down path. Behind the last skip that short passes make everything is deep. */
+static void add_skip(tt_unet_builder *b, tt_skips *skips, tt_value x)
+{
+    skips->values[skips->n++] = x;
+    if (skips->n == b->shape->reuse_depth)
+        tt_graph_set_deep(b->graph, true);
+}
+
+/* Takes the last skip back; x goes into the same block. Where short passes have that skip they need x from before. */
+static tt_value take_skip(tt_unet_builder *b, tt_skips *skips, tt_value x)
+{
+    if (skips->n == b->shape->reuse_depth) {
+        tt_graph_keep(b->graph, x);
+        tt_graph_set_deep(b->graph, false);
+    }
+    return skips->values[--skips->n];
+}
+
 /* A residual block and, where there is one, the attention module behind it. */
 static tt_value pass_place(tt_unet_builder *b, tt_value x, tt_value skip, uint32_t place)
 {
@@ -110,17 +128,17 @@ static tt_value down_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 {
     const tt_unet_config *c = b->config;
     char name[NAME_BYTES];
-    skips->values[skips->n++] = x;
+    add_skip(b, skips, x);
     for (uint32_t i = 0; i < c->n_blocks; i++) {
         for (uint32_t j = 0; j < c->layers_per_block; j++) {
             x = pass_place(b, x, TT_NONE, tt_unet_down_place(c, i, j));
-            skips->values[skips->n++] = x;
+            add_skip(b, skips, x);
         }
         if (i + 1 == c->n_blocks)
             break;
         snprintf(name, sizeof name, "down_blocks.%u.downsamplers.0.conv", i);
         x = tt_graph_conv3x3(b->graph, x, &(tt_conv_op){.name = name, .n_out = c->channels[i], .mode = TT_CONV_DOWN});
-        skips->values[skips->n++] = x;
+        add_skip(b, skips, x);
     }
     return x;
 }
@@ -151,18 +169,25 @@ static tt_value up_path(tt_unet_builder *b, tt_value x, tt_skips *skips)
 {
     const tt_unet_config *c = b->config;
     for (uint32_t i = 0; i < c->n_blocks; i++) {
-        for (uint32_t j = 0; j <= c->layers_per_block; j++)
-            x = pass_place(b, x, skips->values[--skips->n], tt_unet_up_place(c, i, j));
+        for (uint32_t j = 0; j <= c->layers_per_block; j++) {
+            tt_value skip = take_skip(b, skips, x);
+            x = pass_place(b, x, skip, tt_unet_up_place(c, i, j));
+        }
         if (i + 1 < c->n_blocks)
             x = upsample(b, x, skips->values[skips->n - 1], i);
     }
     return x;
 }
 
+uint32_t tt_unet_n_up(const tt_unet_config *c)
+{
+    return c->n_blocks * (c->layers_per_block + 1);
+}
+
 void tt_unet_build(tt_graph *graph, const tt_unet_config *stored, const tt_unet_config *config,
                    const tt_unet_shape *shape)
 {
-    tt_unet_builder b = {.graph = graph, .stored = stored, .config = config, .trace = shape->trace};
+    tt_unet_builder b = {.graph = graph, .stored = stored, .config = config, .shape = shape};
     tt_skips skips = {.n = 0};
     tt_value sample =
         tt_graph_input(graph, "sample", false, shape->batch, config->in_channels, shape->height, shape->width);

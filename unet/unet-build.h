@@ -27,7 +27,7 @@ typedef struct tt_unet_builder {
     tt_value context;
     tt_value time_projections; /* [batch, ...]: time embedding projected for all residual blocks, in their order */
     uint32_t next_projection;  /* channels of time_projections already used */
-    bool trace;
+    const tt_unet_shape *shape;
 } tt_unet_builder;
 
 /* In traced graphs, makes a module's output readable under its name; returns the value. */

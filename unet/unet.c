@@ -79,12 +79,16 @@ static tt_status need_store(tt_unet *unet, tt_error *err)
 static bool same_shape(const tt_unet_shape *a, const tt_unet_shape *b)
 {
     return a->batch == b->batch && a->height == b->height && a->width == b->width && a->n_tokens == b->n_tokens &&
-           a->trace == b->trace;
+           a->trace == b->trace && a->reuse_depth == b->reuse_depth && a->kv_downsample == b->kv_downsample;
 }
 
 /* The down path halves the picture between blocks, rounding up: any size >= 1 works; limits keep indexes in range. */
-static tt_status check_shape(const tt_unet_shape *shape, tt_error *err)
+static tt_status check_shape(const tt_unet_config *config, const tt_unet_shape *shape, tt_error *err)
 {
+    if (shape->reuse_depth > tt_unet_n_up(config))
+        return tt_fail(err, TT_ERROR_ARGUMENT,
+                       "a reuse depth of %u is out of range: the up path of this UNet has %u residual blocks",
+                       shape->reuse_depth, tt_unet_n_up(config));
     bool good = shape->batch >= 1 && shape->batch <= 64 && shape->height >= 1 && shape->height <= 2048 &&
                 shape->width >= 1 && shape->width <= 2048 && shape->n_tokens >= 1 && shape->n_tokens <= 77 * 64;
     if (good)
@@ -100,7 +104,7 @@ tt_status tt_unet_prepare(tt_unet *unet, const tt_unet_shape *shape, tt_error *e
 {
     if (unet->graph && same_shape(&unet->shape, shape))
         return TT_OK;
-    tt_status status = check_shape(shape, err);
+    tt_status status = check_shape(&unet->config, shape, err);
     if (status != TT_OK)
         return status;
     tt_unet_release_graph(unet);
@@ -199,7 +203,7 @@ tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n
 
 /* Enqueues the inputs of a pass and the pass. */
 static tt_status enqueue_pass(tt_unet *unet, const float *sample, const double *timesteps, size_t n_sample,
-                              tt_error *err)
+                              bool is_short, tt_error *err)
 {
     tt_unet_window *window = &unet->window;
     tt_status status = TT_OK;
@@ -209,21 +213,34 @@ static tt_status enqueue_pass(tt_unet *unet, const float *sample, const double *
         status = tt_graph_write_later(unet->graph, "time_index", window->index, window->batch, err);
     if (status == TT_OK)
         status = tt_graph_write_later(unet->graph, "sample", sample, n_sample, err);
-    return status == TT_OK ? tt_graph_run(unet->graph, err) : status;
+    if (status != TT_OK)
+        return status;
+    return is_short ? tt_graph_run_short(unet->graph, err) : tt_graph_run(unet->graph, err);
 }
 
-tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err)
+static tt_status run(tt_unet *unet, const float *sample, const double *timesteps, bool is_short, float *out,
+                     tt_error *err)
 {
     const tt_unet_config *c = &unet->config;
     if (!unet->graph)
         return tt_fail(err, TT_ERROR_INTERNAL, "the UNet was not prepared");
     size_t positions = (size_t)unet->shape.batch * unet->shape.height * unet->shape.width;
-    tt_status status = enqueue_pass(unet, sample, timesteps, positions * c->in_channels, err);
+    tt_status status = enqueue_pass(unet, sample, timesteps, positions * c->in_channels, is_short, err);
     if (status == TT_OK)
         status = tt_graph_read(unet->graph, "out", out, positions * c->out_channels, err);
     if (status != TT_OK) /* nothing may read the sample after this call */
         (void)tt_device_finish(unet->kernels.device, NULL);
     return status;
+}
+
+tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err)
+{
+    return run(unet, sample, timesteps, false, out, err);
+}
+
+tt_status tt_unet_run_reusing(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err)
+{
+    return run(unet, sample, timesteps, true, out, err);
 }
 
 void tt_unet_try(tt_unet *unet, const tt_unet_removed *removed)
@@ -261,7 +278,7 @@ tt_status tt_unet_forecast(const tt_kernels *kernels, const tt_unet_config *conf
                            tt_error *err)
 {
     tt_unet_request request = {config, shape};
-    tt_status status = check_shape(shape, err);
+    tt_status status = check_shape(config, shape, err);
     if (status != TT_OK)
         return status;
     return tt_graph_forecast_of(kernels, "unet", weights, build_requested, &request, store, forecast, err);

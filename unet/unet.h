@@ -13,6 +13,10 @@ typedef struct tt_unet_shape {
     uint32_t batch, height, width; /* latent positions */
     uint32_t n_tokens;             /* rows of the context: 77 per prompt chunk */
     bool trace;                    /* keep the outputs of the blocks readable, for debugging and checks */
+    uint32_t reuse_depth;   /* 0, or: keep what comes up from below the last reuse_depth residual blocks of the up path
+                               (1 to tt_unet_n_up), so that tt_unet_run_reusing can run */
+    uint32_t kv_downsample; /* resolutions, from the finest with attention on, whose self-attention takes keys and
+                               values from every second row and column */
 } tt_unet_shape;
 
 /* What a pass is conditioned on, constant over the steps of a run. Arrays are plain float. */
@@ -47,6 +51,14 @@ tt_status tt_unet_set_timesteps(tt_unet *unet, const double *timesteps, size_t n
 
 /* One pass: sample [batch][in_channels][h][w] at timesteps[batch] -> out [batch][out_channels][h][w]. Blocking. */
 tt_status tt_unet_run(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
+
+/* The same with less work, for shapes with a reuse_depth: conv_in, the blocks of the down path whose skips are needed,
+ * the last reuse_depth residual blocks of the up path (with their attention) and conv_out run; what is deeper is taken
+ * from the last tt_unet_run of this shape, which must have been (DeepCache: Ma et al., arXiv 2312.00858). */
+tt_status tt_unet_run_reusing(tt_unet *unet, const float *sample, const double *timesteps, float *out, tt_error *err);
+
+/* Residual blocks of the up path: the largest reuse_depth. */
+uint32_t tt_unet_n_up(const tt_unet_config *config);
 
 /* Outputs of blocks after a run of a traced shape, named as diffusers names the modules. Index 0, 1, ...; false past
  * the last. Pictures are [batch][channels][h][w]; with *channels_last the values are [batch][h * w][channels]. */

@@ -301,6 +301,27 @@ typedef struct tt_progress {
 /* Return false to cancel: the call ends with TT_ERROR_CANCELLED. */
 typedef bool (*tt_progress_fn)(void *user, const tt_progress *progress);
 
+/* Ways to make a run cheaper at some cost in the picture; zeros, the default, are off. Shares of a run are counted in
+ * UNet calls (samplers of second order make two a step), with a start picture in those that are made.
+ * docs/speed/savers.md has what each saves and costs. Values out of range are refused with TT_ERROR_ARGUMENT. */
+typedef struct tt_savers {
+    /* Guidance from one share of the run to another alone: 0 <= start < stop <= 1, where a stop of 0 is 1, the end
+     * (Kynkaanniemi et al., arXiv 2404.07724). The other calls run the prompt's half alone, at half the cost. No effect
+     * where there is no guidance. */
+    float guidance_start, guidance_stop;
+    /* 2..100, 0 or 1: off. Of this many calls the first runs the whole UNet; the others run its shallow part alone and
+     * take what comes up from below from that one (DeepCache: Ma et al., arXiv 2312.00858). A whole call comes where
+     * guidance begins or ends, too. Takes the memory of one plane of activations. */
+    uint32_t reuse_interval;
+    /* How many of the last residual blocks of the up path every call runs, with the part of the down path that they
+     * see: 1..all of them, 0: those of the finest resolution. No effect without reuse_interval. */
+    uint32_t reuse_depth;
+    /* 1..8, 0: off. At this many resolutions, from the finest with attention on, self-attention takes keys and values
+     * from every second row and column, a quarter of them (ToDo: Smith et al., arXiv 2402.13573). Saves the more, the
+     * larger the picture. */
+    uint32_t kv_downsample;
+} tt_savers;
+
 /* One request. Fill with tt_generate_params_default (which knows the model's own defaults) first. Pointers must stay
  * valid during the call; nothing is kept. */
 typedef struct tt_generate_params {
@@ -317,6 +338,7 @@ typedef struct tt_generate_params {
     const char *scheduler_config; /* NULL, or the JSON text of a diffusers scheduler_config.json that overrides both */
     float eta;                    /* DDIM eta */
     uint32_t clip_skip;           /* 0 or 1: last layer; 2: penultimate; ... */
+    tt_savers savers;
     tt_rng rng;
     const tt_image *init_image; /* img2img and inpaint: RGB; resized by the caller to width x height */
     const tt_image *mask;       /* inpaint: grey, white = repaint; needs init_image */
@@ -367,7 +389,8 @@ typedef struct tt_plan_part {
     uint64_t activation_bytes; /* intermediate values, and the arrays that host and device exchange */
     uint32_t n_passes;         /* runs of the part, tiles counted one by one */
     double flops;              /* multiplications and additions of matrices and attention in one pass */
-    double bytes_moved;        /* weights and activations read and written by one pass */
+    double bytes_moved;        /* weights and activations read and written by one pass; both are means where passes
+                                  differ (tt_savers) */
     double seconds;            /* expected for all passes; 0 when no rates were asked for */
 } tt_plan_part;
 
@@ -436,11 +459,12 @@ typedef struct tt_resume_info {
 /* Reads a resume file's place.
  *
  * With tt_generate_params.resume_path the state of the run is written to that file before the first and after every
- * UNet call; each write replaces the file at once, so that a kill at any moment leaves a whole one. The same request
- * with the same file goes on where it stands, and on the same device (driver, precision, version) ends in the same bits
- * as a run without a break; a negative seed takes the file's. A file of another request is refused. The images of a
- * call before the one in the file are made anew; a file that stands before first_image is taken for done with. The file
- * is kept when the call ends, well or not: delete it when the picture is where it should be. */
+ * UNet call (with a reuse_interval only before whole calls); each write replaces the file at once, so that a kill at
+ * any moment leaves a whole one. The same request with the same file goes on where it stands, and on the same device
+ * (driver, precision, version) ends in the same bits as a run without a break; a negative seed takes the file's. A file
+ * of another request is refused. The images of a call before the one in the file are made anew; a file that stands
+ * before first_image is taken for done with. The file is kept when the call ends, well or not: delete it when the
+ * picture is where it should be. */
 TT_API tt_status tt_resume_read(tt_context *context, const char *path, tt_resume_info *info);
 
 /* Asks a running tt_generate or tt_stage_run on this model to stop; safe from any thread. It returns within one step.
@@ -737,7 +761,7 @@ typedef struct tt_selftest_result {
     char op[32];      /* "linear" */
     char variant[64]; /* "gpu-plain f16 q4_k" */
     tt_verdict verdict;
-    uint32_t n_names;        /* ways of doing it that were tried */
+    uint32_t n_names;        /* ways of doing it that were tried; 0: it uses a unit that the device does not have */
     double error, tolerance; /* the largest rms error over deviation, and what it may be */
     char message[400];       /* what is wrong, "" when nothing is */
 } tt_selftest_result;
@@ -1051,6 +1075,7 @@ typedef struct tt_stage_params {
     float cfg_scale;                          /* DENOISE */
     float strength;                           /* DENOISE with image */
     uint32_t clip_skip;                       /* DENOISE: 1 = last layer, 2 = penultimate */
+    tt_savers savers;                         /* DENOISE */
     uint32_t original_height, original_width; /* DENOISE, SDXL: 0 = the picture's own size */
     uint32_t crop_top, crop_left;
     uint32_t target_height, target_width;

@@ -55,6 +55,8 @@ static void test_whole(void **state)
         assert_true(number(picture, "total_ms") >= number(picture, "denoise_ms"));
         assert_true(number(picture, "unet_calls") >= 2);
     }
+    assert_true(json_is_array(json_object_get(root, "choices")));
+    assert_true(json_is_array(json_object_get(root, "disabled")));
     const json_t *cold = json_object_get(root, "cold_start"), *warm = json_object_get(root, "warm_start");
     assert_true(number(cold, "first_step_ms") > 0 && number(warm, "first_step_ms") > 0);
     assert_true(number(cold, "peak_bytes") > 1e6 && number(root, "peak_bytes") > 1e6);

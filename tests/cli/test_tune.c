@@ -48,7 +48,8 @@ static void test_tune(void **state)
     json_decref(root);
     /* Another process finds them, and a picture is painted with them. */
     root = expect_json(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.cache, "--json"), "known");
-    assert_true(count(root, "n_known") == n && count(root, "n_measured") == 0);
+    assert_true(count(root, "n_known") == count(root, "n_keys") && count(root, "n_measured") == 0);
+    assert_in_range(count(root, "n_keys"), n / 2, n); /* cuts of a form that lost are not asked for again */
     json_decref(root);
     char picture[TT_TEMP_PATH];
     (void)temp_folder_path(&f.folder, "a.png", picture);
@@ -58,7 +59,7 @@ static void test_tune(void **state)
     /* The table as a file for somebody else's cache. */
     expect_out(RUN("tune", "--import", f.table, "--cache-dir", f.other), "took over");
     root = expect_json(RUN("tune", "-m", SD1, "-W", "32", "-H", "24", "--cache-dir", f.other, "--json"), "imported");
-    assert_true(count(root, "n_known") == n);
+    assert_true(count(root, "n_known") == count(root, "n_keys") && count(root, "n_keys") > n / 2);
     json_decref(root);
     temp_folder_remove(&f.folder);
 }
@@ -94,8 +95,8 @@ static void test_selftest_is_fine(void **state)
     json_t *root =
         expect_json(RUN("selftest", "--only", "attention", "--cache-dir", f.cache, "--json"), "selftest --json");
     const json_t *checks = json_object_get(root, "checks"), *first = json_array_get(checks, 0);
-    assert_int_equal(json_array_size(checks), 4);
-    assert_int_equal(count(root, "n_ok"), 4);
+    assert_int_equal(json_array_size(checks), 6); /* float in two storage forms, half; each in two families */
+    assert_int_equal(count(root, "n_ok"), 6);
     assert_true(count(first, "ways") > 2); /* each name, and the usual one */
     assert_string_equal(json_string_value(json_object_get(first, "verdict")), "ok");
     json_decref(root);

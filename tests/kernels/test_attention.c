@@ -2,11 +2,13 @@
 #include "cl-kernels/attention.h"
 #include "cl-kernels/dot.h"
 #include "cl-kernels/reference/attention.h"
+#include "cl-kernels/tuning.h"
 #include "tests/support/test-device.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +56,13 @@ static size_t dot_forms(tt_kernels forms[4])
     return n;
 }
 
-/* What the units multiply is made exact by make_values; a weight then has an error of about 2e-3. */
+/* What the units multiply is made exact by make_values; a weight then has an error of about 2e-3. GPUs' half products
+ * are summed in half, four at a time. */
 static double tolerance_of(const tt_kernels *form)
 {
-    return form->arithmetic == TT_ARITHMETIC_FLOAT ? tt_test_tolerance(form) : 3.5e-3;
+    if (form->arithmetic == TT_ARITHMETIC_FLOAT)
+        return tt_test_tolerance(form);
+    return form->dot.half == TT_DOT_GPU_FP16 ? 5e-3 : 3.5e-3;
 }
 
 /* Rounds to what is a bfloat16 after multiplication by scale. */
@@ -170,6 +175,61 @@ static void test_shapes(void **state)
                 check_case(&tt_test_forms()[f], &cases[i]);
 }
 
+/* Answers the tuning's question with a name where it is known, and counts that. */
+typedef struct wanted_name {
+    const char *name;
+    size_t n_found;
+} wanted_name;
+
+static size_t find_name(void *user, const char *op, const char *key, const char *const *names, size_t n_names)
+{
+    wanted_name *wanted = user;
+    (void)op;
+    (void)key;
+    for (size_t i = 0; i < n_names; i++)
+        if (strcmp(names[i], wanted->name) == 0) {
+            wanted->n_found++;
+            return i;
+        }
+    return SIZE_MAX;
+}
+
+/* One of the variants of attention-gpu.h. Every width of heads and storage form is a program of its own, so that only
+ * some are taken: half a chunk, one and two; a query that stays in registers or does not. */
+static void check_gpu_variant(const char *name, tt_arithmetic arithmetic)
+{
+    wanted_name wanted = {.name = name};
+    tt_tuning *tuning = NULL;
+    tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
+    tt_tuning_watch(tuning, find_name, &wanted);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        tt_kernels form = tt_test_forms()[2 + i % 2];
+        form.arithmetic = arithmetic;
+        form.dot.half = arithmetic == TT_ARITHMETIC_HALF ? TT_DOT_GPU_FP16 : TT_DOT_NONE;
+        form.tuning = tuning;
+        uint32_t d = cases[i].head_dim;
+        if (!cases[i].is_large && (d == 16 || d == 40 || d == 64 || d == 160))
+            check_case(&form, &cases[i]);
+    }
+    tt_tuning_destroy(tuning);
+    assert_true(wanted.n_found > 0);
+}
+
+static void test_gpu_local(void **state)
+{
+    (void)state;
+    check_gpu_variant("local", TT_ARITHMETIC_FLOAT);
+}
+
+static void test_gpu_half(void **state)
+{
+    (void)state;
+    if (!tt_device_caps(tt_test_device())->has_fp16)
+        skip();
+    check_gpu_variant("half", TT_ARITHMETIC_HALF);
+    check_gpu_variant("half-local", TT_ARITHMETIC_HALF);
+}
+
 static void test_dot_shapes(void **state)
 {
     (void)state;
@@ -201,6 +261,41 @@ static void test_dot_error(void **state)
         check_values(&forms[f], &c, values, 5e-3);
         for (size_t i = 0; i < 3; i++)
             free(values[i]);
+    }
+}
+
+/* Answers the tuning's question with a fixed index, and counts the names. */
+typedef struct wanted_cut {
+    size_t index, n_names;
+} wanted_cut;
+
+static size_t answer(void *user, const char *op, const char *key, const char *const *names, size_t n_names)
+{
+    wanted_cut *wanted = user;
+    assert_string_equal(op, "attention");
+    assert_string_equal(tt_tuning_form(key), strstr(key, "half"));
+    assert_non_null(names[wanted->index]);
+    wanted->n_names = n_names;
+    return wanted->index;
+}
+
+/* Whatever the tuning may choose is right. */
+static void test_dot_cuts(void **state)
+{
+    (void)state;
+    attention_case c = {"every cut", 2, 40, 2, 10, 30, 300, true, 2, false};
+    tt_kernels forms[4];
+    size_t n_forms = dot_forms(forms);
+    if (n_forms == 0)
+        skip();
+    for (size_t f = 0; f < n_forms; f++) {
+        wanted_cut wanted = {0, 1};
+        tt_test_ok(tt_tuning_create(&forms[f].tuning, tt_test_error()));
+        tt_tuning_watch(forms[f].tuning, answer, &wanted);
+        for (; wanted.index < wanted.n_names; wanted.index++)
+            check_case(&forms[f], &c);
+        assert_true(wanted.n_names >= 3);
+        tt_tuning_destroy(forms[f].tuning);
     }
 }
 
@@ -324,8 +419,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),    cmocka_unit_test(test_dot_shapes),
-                                       cmocka_unit_test(test_dot_error), cmocka_unit_test(test_dot_levels),
-                                       cmocka_unit_test(test_views),     cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_dot_shapes), cmocka_unit_test(test_dot_error),
+        cmocka_unit_test(test_dot_levels), cmocka_unit_test(test_dot_cuts),   cmocka_unit_test(test_gpu_local),
+        cmocka_unit_test(test_gpu_half),   cmocka_unit_test(test_views),      cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

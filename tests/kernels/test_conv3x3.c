@@ -376,6 +376,60 @@ static void test_dot(void **state)
                 check_dot_case(&forms[form], &dot_cases[i], i % 4 == 3 ? TT_F16 : TT_F32);
 }
 
+/* Answers the question number `turn` of a tuning: every name in turn. */
+typedef struct answers {
+    size_t turn, n_names;
+} answers;
+
+static size_t answer(void *user, const char *op, const char *key, const char *const *names, size_t n_names)
+{
+    answers *a = user;
+    (void)key;
+    (void)names;
+    assert_string_equal(op, "conv3x3");
+    if (n_names > a->n_names)
+        a->n_names = n_names;
+    return a->turn < n_names ? a->turn : SIZE_MAX;
+}
+
+/* All cuts that a tuning may choose from are right. */
+static void test_dot_cuts(void **state)
+{
+    (void)state;
+    size_t n_forms;
+    const tt_kernels *forms = tt_test_dot_forms(&n_forms);
+    tt_tuning *tuning;
+    tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
+    for (size_t form = 0; form < n_forms; form++) {
+        tt_kernels kernels = forms[form];
+        answers a = {.turn = 0};
+        kernels.tuning = tuning;
+        tt_tuning_watch(tuning, answer, &a);
+        for (; a.turn == 0 || a.turn < a.n_names; a.turn++)
+            check_dot_case(&kernels, &dot_cases[1], TT_F32);
+        assert_true(a.n_names > 1);
+    }
+    tt_tuning_destroy(tuning);
+}
+
+/* So are the methods of float convolutions, which CPUs have; variants for GPUs have a test of their own. */
+static void test_methods(void **state)
+{
+    (void)state;
+    tt_tuning *tuning;
+    tt_kernels kernels = tt_test_forms()[0];
+    if (kernels.family != TT_FAMILY_CPU_TILE)
+        return;
+    tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
+    answers a = {.turn = 0};
+    kernels.tuning = tuning;
+    tt_tuning_watch(tuning, answer, &a);
+    for (; a.turn == 0 || a.turn < a.n_names; a.turn++)
+        check_case(&kernels, &cases[0], TT_F32, false, TT_CONV_FASTEST);
+    assert_true(a.n_names > 1);
+    tt_tuning_destroy(tuning);
+}
+
 /* Winograd's methods in the modes that they have, from floats, halves and quantized weights. */
 static void check_winograd(size_t form, tt_conv_method method)
 {
@@ -461,6 +515,8 @@ int main(void)
         cmocka_unit_test(test_plain_f32),
         cmocka_unit_test(test_plain_f16),
         cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_dot_cuts),
+        cmocka_unit_test(test_methods),
         cmocka_unit_test(test_winograd2_f32),
         cmocka_unit_test(test_winograd2_f16),
         cmocka_unit_test(test_winograd4_f32),

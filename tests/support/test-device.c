@@ -88,7 +88,7 @@ const tt_kernels *tt_test_dot_forms(size_t *n_forms)
     *n_forms = 0;
     if (is_plain_only())
         return forms;
-    tt_test_ok(tt_dot_probe(tt_test_device(), &best, &the_error));
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &best, &the_error));
     *n_forms = add_dot_forms(forms, 0, TT_ARITHMETIC_HALF, best.half);
     *n_forms = add_dot_forms(forms, *n_forms, TT_ARITHMETIC_INT8, best.int8);
     return forms;

@@ -1,5 +1,5 @@
 /* parallel.c - shares of a loop on threads of their own. */
-#include "quantize/parallel.h"
+#include "base/parallel.h"
 
 #include <pthread.h>
 #include <unistd.h>

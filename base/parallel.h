@@ -1,6 +1,6 @@
 /* parallel.h - one loop on several threads. */
-#ifndef TT_QUANTIZE_PARALLEL_H
-#define TT_QUANTIZE_PARALLEL_H
+#ifndef TT_BASE_PARALLEL_H
+#define TT_BASE_PARALLEL_H
 
 #include "base/error.h"
 

@@ -206,6 +206,8 @@ void tt_metrics_write(tt_metrics *object, tt_text *out)
         const tt_metric *metric = &object->metrics[i];
         tt_text_format(out, "# HELP tintype_%s %s\n# TYPE tintype_%s %s\n", metric->name, metric->help, metric->name,
                        kinds[metric->kind]);
+        if (metric->label == NULL)
+            (void)get_series(object, i, NULL); /* what was never counted is 0 */
         for (size_t j = 0; j < object->states[i].n; j++) {
             const series *s = &object->states[i].series[j];
             if (metric->kind == TT_METRIC_HISTOGRAM)

@@ -6,37 +6,36 @@ enum { APPLICATION_ID = 0x54544c47, VERSION = 1 };
 
 /* Times are milliseconds since 1970. Bodies and results stand apart, so that looking through jobs reads no pictures.
  * stage as in tt_job_stage: 0 queued, 1 working, 2 done, 3 failed, 4 expired. */
-static const char tables[] =
-    "CREATE TABLE jobs ("
-    "  seq INTEGER PRIMARY KEY AUTOINCREMENT," /* the order of the queue */
-    "  id TEXT NOT NULL UNIQUE,"
-    "  owner TEXT NOT NULL,"
-    "  key TEXT,"
-    "  type TEXT NOT NULL,"
-    "  body_sha256 TEXT NOT NULL,"
-    "  scale INTEGER NOT NULL,"
-    "  width INTEGER NOT NULL,"
-    "  height INTEGER NOT NULL,"
-    "  created INTEGER NOT NULL,"
-    "  stage INTEGER NOT NULL DEFAULT 0,"
-    "  n_tries INTEGER NOT NULL DEFAULT 0,"
-    "  worker TEXT,"        /* who has, or had, the last lease */
-    "  leased INTEGER,"     /* when it began */
-    "  lease_end INTEGER,"  /* when it runs out */
-    "  ended INTEGER,"      /* done, failed or expired */
-    "  result_type TEXT,"
-    "  result_sha256 TEXT,"
-    "  failure TEXT,"
-    "  failure_code INTEGER) STRICT;"
-    "CREATE TABLE bodies ("
-    "  seq INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, bytes BLOB NOT NULL) STRICT;"
-    "CREATE TABLE results ("
-    "  seq INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, bytes BLOB NOT NULL) STRICT;"
-    "CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL;"
-    "CREATE INDEX jobs_open ON jobs (seq, stage, lease_end, owner) WHERE stage < 2;"
-    "CREATE INDEX jobs_stage ON jobs (stage, ended);"
-    "PRAGMA application_id = 1414810695;"
-    "PRAGMA user_version = 1;";
+static const char tables[] = "CREATE TABLE jobs ("
+                             "  seq INTEGER PRIMARY KEY AUTOINCREMENT," /* the order of the queue */
+                             "  id TEXT NOT NULL UNIQUE,"
+                             "  owner TEXT NOT NULL,"
+                             "  key TEXT,"
+                             "  type TEXT NOT NULL,"
+                             "  body_sha256 TEXT NOT NULL,"
+                             "  scale INTEGER NOT NULL,"
+                             "  width INTEGER NOT NULL,"
+                             "  height INTEGER NOT NULL,"
+                             "  created INTEGER NOT NULL,"
+                             "  stage INTEGER NOT NULL DEFAULT 0,"
+                             "  n_tries INTEGER NOT NULL DEFAULT 0,"
+                             "  worker TEXT,"       /* who has, or had, the last lease */
+                             "  leased INTEGER,"    /* when it began */
+                             "  lease_end INTEGER," /* when it runs out */
+                             "  ended INTEGER,"     /* done, failed or expired */
+                             "  result_type TEXT,"
+                             "  result_sha256 TEXT,"
+                             "  failure TEXT,"
+                             "  failure_code INTEGER) STRICT;"
+                             "CREATE TABLE bodies ("
+                             "  seq INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, bytes BLOB NOT NULL) STRICT;"
+                             "CREATE TABLE results ("
+                             "  seq INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, bytes BLOB NOT NULL) STRICT;"
+                             "CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL;"
+                             "CREATE INDEX jobs_open ON jobs (seq, stage, lease_end, owner) WHERE stage < 2;"
+                             "CREATE INDEX jobs_stage ON jobs (stage, ended);"
+                             "PRAGMA application_id = 1414810695;"
+                             "PRAGMA user_version = 1;";
 
 static bool is_new(tt_sqlite *s)
 {

@@ -227,8 +227,7 @@ tt_status tt_ledger_take(tt_ledger *ledger, const char *worker, bool *found, tt_
     *body = NULL;
     *n_body_bytes = 0;
     tt_status status = check_worker(worker, err);
-    return status != TT_OK ? status
-                           : ledger->backend->take(ledger->self, worker, found, job, body, n_body_bytes, err);
+    return status != TT_OK ? status : ledger->backend->take(ledger->self, worker, found, job, body, n_body_bytes, err);
 }
 
 tt_status tt_ledger_extend(tt_ledger *ledger, const char *worker, const char *id, bool *is_mine, tt_error *err)

@@ -77,17 +77,17 @@ typedef struct tt_ledger tt_ledger;
 
 /* Opens a backend by its address: "sqlite:PATH" (made when it is not there) or "postgresql://..." as libpq takes it.
  * Makes or upgrades the tables; two processes may do that at once. The schema's version is checked: a newer one is
- * refused. A PostgreSQL server that goes away is connected to again, for a few seconds in each call; a call that was cut
- * is made again: all are idempotent but take, and a take that was cut leaves a lease that runs out. After that
+ * refused. A PostgreSQL server that goes away is connected to again, for a few seconds in each call; a call that was
+ * cut is made again: all are idempotent but take, and a take that was cut leaves a lease that runs out. After that
  * TT_ERROR_NETWORK comes back and the next call tries again. The sentences of failures never hold the address. */
 tt_status tt_ledger_open(const char *address, const tt_ledger_bounds *bounds, tt_ledger **ledger, tt_error *err);
 void tt_ledger_close(tt_ledger *ledger);
 
 /* ---- the queue */
 
-/* Commits a job, or says why not. job (filled for ACCEPTED and KNOWN) has a position. TT_ERROR_ARGUMENT: a text is empty,
- * too long for its column or no UTF-8, the key is not 1 to 64 letters, digits, '-' and '_', the hash not 64 lower-case
- * hex digits. */
+/* Commits a job, or says why not. job (filled for ACCEPTED and KNOWN) has a position. TT_ERROR_ARGUMENT: a text is
+ * empty, too long for its column or no UTF-8, the key is not 1 to 64 letters, digits, '-' and '_', the hash not 64
+ * lower-case hex digits. */
 tt_status tt_ledger_put(tt_ledger *ledger, const tt_job_input *input, tt_put_outcome *outcome, tt_job *job,
                         tt_error *err);
 

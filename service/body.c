@@ -100,9 +100,10 @@ static tt_status check_latent(const uint8_t *bytes, size_t n_bytes, tt_body_info
     const uint64_t factor = read_u32(bytes + 16);
     if (n_channels == 0 || n_channels > MAX_LATENT_CHANNELS || factor == 0 || factor > MAX_VAE_FACTOR ||
         !read_hash(bytes + LATENT_HASH_AT, info->model_hash))
-        return tt_fail(err, TT_ERROR_FORMAT,
-                       "the latent's head is damaged: expected 1 to %d channels, a factor of 1 to %d and a model's hash",
-                       MAX_LATENT_CHANNELS, MAX_VAE_FACTOR);
+        return tt_fail(
+            err, TT_ERROR_FORMAT,
+            "the latent's head is damaged: expected 1 to %d channels, a factor of 1 to %d and a model's hash",
+            MAX_LATENT_CHANNELS, MAX_VAE_FACTOR);
     if (height == 0 || width == 0 || height > UINT16_MAX || width > UINT16_MAX)
         return tt_fail(err, TT_ERROR_FORMAT, "the latent says it is %llu x %llu", (unsigned long long)width,
                        (unsigned long long)height);
@@ -151,7 +152,7 @@ tt_status tt_body_check(const uint8_t *bytes, size_t n_bytes, const char *conten
                        tt_body_kind_type(info->kind));
     *code = 422;
     tt_status status = info->kind == TT_BODY_LATENT ? check_latent(bytes, n_bytes, info, err)
-                                                     : check_picture(bytes, n_bytes, info, err);
+                                                    : check_picture(bytes, n_bytes, info, err);
     if (status == TT_ERROR_MEMORY)
         *code = 500;
     if (status == TT_OK)

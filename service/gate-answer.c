@@ -88,11 +88,11 @@ static uint32_t retry_after_job(const tt_job *job)
 void gate_answer_status(gate_request *request, uint32_t code, const tt_job *job)
 {
     const bool is_queued = job->stage == TT_JOB_QUEUED, is_over = job->stage >= TT_JOB_DONE;
-    json_t *status = json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:f, s:s}", "id", job->id, "status",
-                               gate_stage_name(job->stage), "queue_position",
-                               (json_int_t)(is_queued ? job->position : 0), "scale", (int)job->scale, "width",
-                               (int)(job->width * job->scale), "height", (int)(job->height * job->scale), "age_seconds",
-                               job->age_seconds, "detail", job->stage == TT_JOB_FAILED ? job->failure : "");
+    json_t *status =
+        json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:f, s:s}", "id", job->id, "status", gate_stage_name(job->stage),
+                  "queue_position", (json_int_t)(is_queued ? job->position : 0), "scale", (int)job->scale, "width",
+                  (int)(job->width * job->scale), "height", (int)(job->height * job->scale), "age_seconds",
+                  job->age_seconds, "detail", job->stage == TT_JOB_FAILED ? job->failure : "");
     char *bytes = status != NULL ? json_dumps(status, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(status);
     tt_text text = {.bytes = bytes, .n_bytes = bytes != NULL ? strlen(bytes) : 0, .failed = bytes == NULL};

@@ -80,7 +80,8 @@ static void close_late(struct tt_gate *gate, gate_connection *connection)
     static const char too_slow[] =
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
         "Content-Length: 97\r\n\r\n"
-        "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"the body came too slowly\"}";
+        "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"the body came too "
+        "slowly\"}";
     if (connection->activity == GATE_READS_BODY)
         (void)send(connection->descriptor, too_slow, sizeof too_slow - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(connection->descriptor, SHUT_RDWR);

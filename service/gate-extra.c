@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A picture and some settings: a body with more values than that is no form of A1111's but an attempt to fill memory. */
+/* A picture and some settings: a body with more values than that is no form of A1111's but an attempt to fill memory.
+ */
 enum { MAX_VALUES = 1024 };
 
 static bool has_many_values(const uint8_t *text, size_t n_bytes)

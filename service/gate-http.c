@@ -222,9 +222,8 @@ static tt_status read_address(const tt_gate_params *params, gate_address *addres
         return tt_fail(err, TT_ERROR_ARGUMENT,
                        "the address to listen at is \"%s\", expected one like 127.0.0.1, 0.0.0.0 or ::1",
                        params->address);
-    const bool is_loopback = address->any.sa_family == AF_INET
-                                 ? ntohl(address->v4.sin_addr.s_addr) >> 24 == 127
-                                 : IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr) != 0;
+    const bool is_loopback = address->any.sa_family == AF_INET ? ntohl(address->v4.sin_addr.s_addr) >> 24 == 127
+                                                               : IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr) != 0;
     if (!is_loopback && params->tokens_path == NULL)
         return tt_fail(err, TT_ERROR_ARGUMENT,
                        "%s can be reached from other machines: give a file of tokens, or listen at 127.0.0.1",
@@ -237,10 +236,11 @@ static tt_status check_files(const tt_gate_params *params, tt_error *err)
     struct rlimit limit;
     const rlim_t wanted = (rlim_t)params->max_connections + SPARE_CONNECTIONS + OTHER_FILES;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted)
-        return tt_fail(err, TT_ERROR_ARGUMENT,
-                       "%u connections need %llu open files, this process may have %llu: raise the limit (ulimit -n) or "
-                       "allow fewer connections",
-                       params->max_connections, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
+        return tt_fail(
+            err, TT_ERROR_ARGUMENT,
+            "%u connections need %llu open files, this process may have %llu: raise the limit (ulimit -n) or "
+            "allow fewer connections",
+            params->max_connections, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
     return TT_OK;
 }
 
@@ -261,8 +261,7 @@ tt_status gate_http_start(struct tt_gate *gate, tt_error *err)
         request_over, gate, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, gate, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_POOL_BYTES,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)params->max_connections + SPARE_CONNECTIONS,
-        MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (gate->daemon == NULL)
         return tt_fail(err, TT_ERROR_NETWORK, "cannot listen at %s, port %u: %s", params->address, params->port,
                        errno != 0 ? strerror(errno) : "libmicrohttpd gives no reason");

@@ -29,7 +29,8 @@ static bool check_body(gate_request *request, tt_body_info *info)
     }
     if (info->kind != TT_BODY_LATENT || has_model(params, info->model_hash))
         return true;
-    gate_refuse(request, 422, "this service has no model whose hash begins with %s: send the picture", info->model_hash);
+    gate_refuse(request, 422, "this service has no model whose hash begins with %s: send the picture",
+                info->model_hash);
     return false;
 }
 

@@ -10,20 +10,18 @@
 
 void tt_gate_params_default(tt_gate_params *params)
 {
-    *params = (tt_gate_params){.address = "127.0.0.1",
-                               .port = 8188,
-                               .bounds = {.max_queued = 20000,
-                                          .max_queued_per_owner = 1000,
-                                          .keep_seconds = 3600,
-                                          .lease_seconds = 30},
-                               .limits = tt_body_limits_default(),
-                               .max_connections = 6000,
-                               .max_wait_seconds = 30,
-                               .idle_seconds = 15,
-                               .body_seconds = 60,
-                               .n_ledger_threads = 4,
-                               .max_memory_bytes = (size_t)64 << 20,
-                               .drain_seconds = 5};
+    *params = (tt_gate_params){
+        .address = "127.0.0.1",
+        .port = 8188,
+        .bounds = {.max_queued = 20000, .max_queued_per_owner = 1000, .keep_seconds = 3600, .lease_seconds = 30},
+        .limits = tt_body_limits_default(),
+        .max_connections = 6000,
+        .max_wait_seconds = 30,
+        .idle_seconds = 15,
+        .body_seconds = 60,
+        .n_ledger_threads = 4,
+        .max_memory_bytes = (size_t)64 << 20,
+        .drain_seconds = 5};
 }
 
 static tt_status check_params(const tt_gate_params *params, tt_error *err)

@@ -46,7 +46,8 @@ static size_t make_options(gate_command *command, tt_option options[N_OPTIONS])
     const tt_option table[] = {
         {"listen", "ADDRESS", TT_OPTION_TEXT, &p->address, "where to listen; others than loopback need --tokens"},
         {"port", "N", TT_OPTION_U32, &command->port, "8188; 0: one that is free, which is printed"},
-        {"ledger", "ADDRESS", TT_OPTION_TEXT, &p->ledger, "sqlite:FILE or postgresql://...; sqlite:tintype-jobs.sqlite"},
+        {"ledger", "ADDRESS", TT_OPTION_TEXT, &p->ledger,
+         "sqlite:FILE or postgresql://...; sqlite:tintype-jobs.sqlite"},
         {"tokens", "FILE", TT_OPTION_TEXT, &p->tokens_path, "who may use the service: lines of --new-token"},
         {"new-token", "NAME", TT_OPTION_TEXT, &command->new_token, "print a new token and its line, and end"},
         {"public-url", "URL", TT_OPTION_TEXT, &p->public_url, "what stands before /v1 for clients behind a proxy"},
@@ -79,12 +80,13 @@ static int print_help(const tt_option *options, size_t n)
 {
     tt_text text = {0};
     tt_options_help(options, n, &text);
-    (void)printf("tintype-gate [OPTION]...: takes pictures over HTTP for workers to enlarge (docs/cloud.md)\n\n"
-                 "Options:\n%s\n"
-                 "SIGTERM or SIGINT: takes nothing new, answers those that wait, and ends with 0. Exit codes: 1 the gate\n"
-                 "cannot work, 2 the command line is wrong. Tokens are made with --new-token: the token is for the client,\n"
-                 "the line for the file.\n",
-                 text.bytes != NULL ? text.bytes : "");
+    (void)printf(
+        "tintype-gate [OPTION]...: takes pictures over HTTP for workers to enlarge (docs/cloud.md)\n\n"
+        "Options:\n%s\n"
+        "SIGTERM or SIGINT: takes nothing new, answers those that wait, and ends with 0. Exit codes: 1 the gate\n"
+        "cannot work, 2 the command line is wrong. Tokens are made with --new-token: the token is for the client,\n"
+        "the line for the file.\n",
+        text.bytes != NULL ? text.bytes : "");
     tt_text_free(&text);
     return 0;
 }
@@ -109,8 +111,8 @@ static void raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Bodies and results come and go on several threads. Large ones get mappings of their own, always, and the threads share
- * two arenas, so that what was freed is the system's again. */
+/* Bodies and results come and go on several threads. Large ones get mappings of their own, always, and the threads
+ * share two arenas, so that what was freed is the system's again. */
 static void tame_heap(void)
 {
 #if defined(__GLIBC__)

@@ -13,7 +13,7 @@ static const double bounds[N_BOUNDS] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /* The numbers of one metric under one label. */
 typedef struct series {
     char label[MAX_LABEL];
-    double value;                     /* histograms: the sum */
+    double value;                      /* histograms: the sum */
     uint64_t buckets[N_BOUNDS], count; /* not cumulative */
 } series;
 

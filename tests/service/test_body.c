@@ -1,7 +1,7 @@
 /* test_body.c - bodies are judged by their first bytes: types, sizes, bombs, damage. */
 #include "service/body.h"
 
-#include "support/small-bodies.h"
+#include "tests/support/small-bodies.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,8 +144,8 @@ static void test_latents(void **state)
     static const struct {
         size_t at;
         uint8_t value;
-    } damages[] = {{4, 0}, {4, 5}, {7, 0xff}, {8, 0}, {11, 0xff}, {12, 3}, {15, 0xff}, {16, 0},
-                   {16, 65}, {19, 0xff}, {20, 'g'}, {20, 0}, {36, 'x'}, {51, 1}};
+    } damages[] = {{4, 0},  {4, 5},   {7, 0xff},  {8, 0},    {11, 0xff}, {12, 3},   {15, 0xff},
+                   {16, 0}, {16, 65}, {19, 0xff}, {20, 'g'}, {20, 0},    {36, 'x'}, {51, 1}};
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         tt_text body = {0};
         tt_body_info info;
@@ -174,7 +174,8 @@ static void test_flipped(void **state)
         for (size_t at = 0; at < body.n_bytes; at++)
             for (int bit = 0; bit < 8; bit++) {
                 body.bytes[at] = (char)(body.bytes[at] ^ 1 << bit);
-                const uint32_t code = judge_bytes(body.bytes, body.n_bytes, tt_body_kind_type((tt_body_kind)kind), 2, &info);
+                const uint32_t code =
+                    judge_bytes(body.bytes, body.n_bytes, tt_body_kind_type((tt_body_kind)kind), 2, &info);
                 assert_true(code == 0 || code == 415 || code == 422);
                 body.bytes[at] = (char)(body.bytes[at] ^ 1 << bit);
             }
@@ -185,8 +186,8 @@ static void test_flipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_types),   cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_cut),  cmocka_unit_test(test_latents), cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_types),   cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_cut),      cmocka_unit_test(test_latents), cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

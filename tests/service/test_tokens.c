@@ -2,7 +2,7 @@
 #include "service/tokens.h"
 
 #include "base/sha256.h"
-#include "support/temp-folder.h"
+#include "tests/support/temp-folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,10 +94,18 @@ static void test_bad_files(void **state)
 {
     (void)state;
     static const char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    static const char *const formats[] = {
-        "", "# nothing\n", "ada\n", "ada %.63s\n", "ada %s0\n", "ada %s 0\n", "ada %s -1\n", "ada %s 5x\n",
-        "ada %s 5 6\n", "a/b %s\n", "ada %s\nbob %s\n",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa %s\n"};
+    static const char *const formats[] = {"",
+                                          "# nothing\n",
+                                          "ada\n",
+                                          "ada %.63s\n",
+                                          "ada %s0\n",
+                                          "ada %s 0\n",
+                                          "ada %s -1\n",
+                                          "ada %s 5x\n",
+                                          "ada %s 5 6\n",
+                                          "a/b %s\n",
+                                          "ada %s\nbob %s\n",
+                                          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa %s\n"};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         char text[400];
         tt_tokens *tokens = (tt_tokens *)state;
@@ -168,7 +176,7 @@ static void test_new_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lookup), cmocka_unit_test(test_no_file), cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_lookup), cmocka_unit_test(test_no_file),   cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_many),   cmocka_unit_test(test_new_token),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,6 +1,6 @@
 /* http-peer.c - sockets, and as much of HTTP as answers need. */
 #define _DEFAULT_SOURCE
-#include "support/http-peer.h"
+#include "tests/support/http-peer.h"
 
 #include "base/clock.h"
 

@@ -1,5 +1,5 @@
 /* small-bodies.c - bytes of PNG, JPEG and latents. */
-#include "support/small-bodies.h"
+#include "tests/support/small-bodies.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,16 +48,18 @@ void small_png(uint32_t width, uint32_t height, bool is_true, tt_text *out)
 
 void small_jpeg(uint16_t width, uint16_t height, tt_text *out)
 {
-    const char frame[] = {(char)0xff, (char)0xc0, 0, 11, 8, (char)(height >> 8), (char)height, (char)(width >> 8),
-                          (char)width, 1, 1, 0x11, 0};
+    const char frame[] = {(char)0xff,  (char)0xc0, 0, 11,   8, (char)(height >> 8), (char)height, (char)(width >> 8),
+                          (char)width, 1,          1, 0x11, 0};
     tt_text_add(out, "\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0", 20);
-    tt_text_add(out, "\xff\xff\xfe\0\x05" "abc", 8); /* a fill byte and a comment */
+    tt_text_add(out,
+                "\xff\xff\xfe\0\x05"
+                "abc",
+                8); /* a fill byte and a comment */
     tt_text_add(out, frame, sizeof frame);
     tt_text_add(out, "\xff\xd9", 2);
 }
 
-void small_latent(uint32_t n_channels, uint32_t height, uint32_t width, uint32_t factor, const char *hash,
-                  tt_text *out)
+void small_latent(uint32_t n_channels, uint32_t height, uint32_t width, uint32_t factor, const char *hash, tt_text *out)
 {
     const uint32_t numbers[] = {n_channels, height, width, factor};
     tt_text_add(out, "TTL1", 4);

@@ -12,8 +12,14 @@ static void test_examples(void **state)
     (void)state;
     static const struct {
         const char *bytes, *text;
-    } cases[] = {{"", ""},          {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                 {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbe", "/+++"}};
+    } cases[] = {{"", ""},
+                 {"f", "Zg=="},
+                 {"fo", "Zm8="},
+                 {"foo", "Zm9v"},
+                 {"foob", "Zm9vYg=="},
+                 {"fooba", "Zm9vYmE="},
+                 {"foobar", "Zm9vYmFy"},
+                 {"\xff\xef\xbe", "/+++"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[16];
         uint8_t bytes[16];
@@ -48,7 +54,8 @@ static void test_there_and_back(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const cases[] = {"Z", "Zg=", "=", "==", "====", "Zg==Zg==", "Zm9v\n", "Zm 9", "Zm9-", "Zm_v", "Z===", "A\xff=="};
+    static const char *const cases[] = {
+        "Z", "Zg=", "=", "==", "====", "Zg==Zg==", "Zm9v\n", "Zm 9", "Zm9-", "Zm_v", "Z===", "A\xff=="};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t bytes[16];
         size_t n;

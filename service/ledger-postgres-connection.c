@@ -202,7 +202,7 @@ static tt_status run_once(tt_pg *pg, const tt_pg_query *query, PGresult **result
     if (status == TT_OK)
         return TT_OK;
     /* 40: the server ended the transaction because of another one. */
-    *is_worth_it = status == TT_ERROR_NETWORK || strncmp(state_of(*result), "40", 2) == 0;
+    *is_worth_it = status == TT_ERROR_NETWORK || (*result != NULL && strncmp(state_of(*result), "40", 2) == 0);
     PQclear(*result);
     *result = NULL;
     if (PQstatus(pg->connection) == CONNECTION_OK && PQtransactionStatus(pg->connection) != PQTRANS_IDLE)

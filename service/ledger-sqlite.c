@@ -47,6 +47,7 @@ typedef enum statement {
 _Static_assert((int)N_STATEMENTS <= (int)TT_SQLITE_STATEMENTS, "room for all statements");
 _Static_assert(TT_JOB_TRIES == 3, "the statements below say 3");
 
+/* A plus sign keeps SQLite from an index whose order would have to be sorted. */
 static const char *const texts[N_STATEMENTS] = {
     [PUT_FIND_KEY] = "SELECT id, body_sha256, scale FROM jobs WHERE owner = ?1 AND key = ?2",
     [PUT_COUNT] = "SELECT count(*), count(*) FILTER (WHERE owner = ?1), count(*) FILTER (WHERE stage = 0 OR "
@@ -69,7 +70,7 @@ static const char *const texts[N_STATEMENTS] = {
                  "failure_code = ?6 WHERE id = ?1 AND worker = ?2 AND stage = 1 RETURNING seq, stage",
     [DROP_BODY] = "DELETE FROM bodies WHERE seq = ?1",
     [LENGTH_COUNTS] = "SELECT stage, count(*) FROM jobs GROUP BY stage",
-    [LENGTH_OLDEST] = "SELECT created FROM jobs WHERE stage < 2 AND stage = 0 ORDER BY seq LIMIT 1",
+    [LENGTH_OLDEST] = "SELECT created FROM jobs WHERE stage < 2 AND +stage = 0 ORDER BY seq LIMIT 1",
     [FIND] = "SELECT " JOB_COLUMNS "FROM jobs WHERE id = ?1",
     [RESULT] = "SELECT result_type, bytes FROM jobs JOIN results USING (seq) WHERE id = ?1 AND stage = 2",
     [REMOVE] = "DELETE FROM jobs WHERE id = ?1",

@@ -20,7 +20,7 @@ void tt_gate_params_default(tt_gate_params *params)
         .idle_seconds = 15,
         .body_seconds = 60,
         .n_ledger_threads = 4,
-        .max_memory_bytes = (size_t)64 << 20,
+        .max_memory_bytes = (size_t)32 << 20,
         .drain_seconds = 5};
 }
 

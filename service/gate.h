@@ -32,7 +32,7 @@ typedef struct tt_gate_params {
     double idle_seconds;       /* a connection that sends nothing for so long is closed: default 15 */
     double body_seconds;       /* a body must be complete by then: default 60 */
     uint32_t n_ledger_threads; /* default 4 */
-    size_t max_memory_bytes;   /* of all bodies that arrive, and of all results that are sent: default 64 MiB each */
+    size_t max_memory_bytes;   /* of all bodies that arrive, and of all results that are sent: default 32 MiB each */
     double drain_seconds;      /* when it stops, answers have so long to be taken: default 5 */
     tt_log_fn log;             /* may be NULL; called from any of the gate's threads */
     void *log_user;

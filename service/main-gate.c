@@ -60,7 +60,7 @@ static size_t make_options(gate_command *command, tt_option options[N_OPTIONS])
         {"max-side", "PIXELS", TT_OPTION_U32, &p->limits.max_side, "of a picture: 2048"},
         {"max-pixels", "N", TT_OPTION_U64, &p->limits.max_pixels, "of a picture: 4M"},
         {"max-result-pixels", "N", TT_OPTION_U64, &p->limits.max_result_pixels, "of a result: 16M"},
-        {"max-memory", "N", TT_OPTION_U64, &command->max_memory, "bytes of bodies at a time, and of results: 64M"},
+        {"max-memory", "N", TT_OPTION_U64, &command->max_memory, "bytes of bodies at a time, and of results: 32M"},
         {"max-connections", "N", TT_OPTION_U32, &p->max_connections, "6000"},
         {"max-wait", "SECONDS", TT_OPTION_SECONDS, &p->max_wait_seconds, "the longest Prefer: wait: 30"},
         {"idle", "SECONDS", TT_OPTION_SECONDS, &p->idle_seconds, "a silent connection is closed: 15"},
@@ -116,7 +116,7 @@ static void raise_file_limit(void)
 static void tame_heap(void)
 {
 #if defined(__GLIBC__)
-    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 12 * 1024);
     (void)mallopt(M_ARENA_MAX, 2);
 #endif
 }

@@ -53,7 +53,8 @@ static tt_status number(tt_pg *pg, const char *sql, int64_t *value, tt_error *er
  * reading pg_class makes it look again. */
 static tt_status read_version(tt_pg *pg, int64_t *version, tt_error *err)
 {
-    tt_status status = number(pg, "SELECT count(*) FROM pg_class WHERE oid = to_regclass('tintype_ledger')", version, err);
+    tt_status status =
+        number(pg, "SELECT count(*) FROM pg_class WHERE oid = to_regclass('tintype_ledger')", version, err);
     if (status == TT_OK && *version != 0)
         status = number(pg, "SELECT max(version)::int8 FROM tintype_ledger", version, err);
     return status;

@@ -49,10 +49,12 @@ static tt_status number(tt_pg *pg, const char *sql, int64_t *value, tt_error *er
     return status;
 }
 
-/* 0: there are no tables. */
+/* 0: there are no tables. to_regclass alone would answer from what this session knew before it waited for the lock;
+ * reading pg_class makes it look again. */
 static tt_status read_version(tt_pg *pg, int64_t *version, tt_error *err)
 {
-    tt_status status = number(pg, "SELECT count(to_regclass('tintype_ledger'))", version, err);
+    tt_status status =
+        number(pg, "SELECT count(*) FROM pg_class WHERE oid = to_regclass('tintype_ledger')", version, err);
     if (status == TT_OK && *version != 0)
         status = number(pg, "SELECT max(version)::int8 FROM tintype_ledger", version, err);
     return status;

@@ -120,7 +120,7 @@ static const char *const texts[N_STATEMENTS] = {
 
 static tt_pg_query begin(statement which)
 {
-    return (tt_pg_query){.index = which, .text = texts[which]};
+    return (tt_pg_query){.index = (int)which, .text = texts[which]};
 }
 
 static int64_t ms_of(double seconds)

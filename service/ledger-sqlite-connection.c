@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +64,13 @@ tt_status tt_sqlite_status(const tt_sqlite *s, tt_error *err)
 /* ---- open and close */
 
 /* SQLite would make the file readable by everybody, and people's pictures are inside. mknod leaves no descriptor:
- * closing one would take away the locks that other connections of this process hold on the file. */
-static void make_private_file(const char *path)
+ * closing one would take away the locks that other connections of this process hold on the file. Where the file system
+ * does not know the call (EPERM), SQLite makes the file. */
+static tt_status make_private_file(const char *path, tt_error *err)
 {
-    (void)mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0); /* what goes wrong here, SQLite meets and says again */
+    if (mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0) == 0 || errno == EEXIST || errno == EPERM)
+        return TT_OK;
+    return tt_fail(err, TT_ERROR_IO, "the ledger %s cannot be made: %s", path, strerror(errno));
 }
 
 /* Changing to WAL takes a lock for which SQLite does not call its busy handler when several processes try at once. */
@@ -92,7 +96,9 @@ static tt_status use_wal(tt_sqlite *s, tt_error *err)
 
 static tt_status open_file(tt_sqlite *s, tt_error *err)
 {
-    make_private_file(s->path);
+    tt_status status = make_private_file(s->path, err);
+    if (status != TT_OK)
+        return status;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     keep_error(s, sqlite3_open_v2(s->path, &s->db, flags, NULL));
     if (s->code == SQLITE_OK) {

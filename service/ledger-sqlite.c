@@ -83,7 +83,7 @@ static const char *const texts[N_STATEMENTS] = {
 
 static sqlite3_stmt *prepared(tt_sqlite *s, statement which)
 {
-    return tt_sqlite_statement(s, which, texts[which]);
+    return tt_sqlite_statement(s, (int)which, texts[which]);
 }
 
 /* ---- times: milliseconds since 1970 in the file, seconds outside */

@@ -29,7 +29,7 @@ static void test_no_server(void **state)
     temp_folder_make(&folder);
     (void)snprintf(address, sizeof(address), "postgresql://ann:hush@/postgres?host=%s", folder.path);
     expect_refused(address, TT_ERROR_NETWORK, "PostgreSQL server is not there", "hush");
-    expect_refused("postgresql://ann:hush hush@host/", TT_ERROR_ARGUMENT, "malformed", "hush");
+    expect_refused("postgresql://ann:hush@[host/", TT_ERROR_ARGUMENT, "malformed", "hush");
     expect_refused("postgresql://ann:hush@host:port%/", TT_ERROR_ARGUMENT, "malformed", "hush");
     expect_refused("mysql://ann:hush@host/", TT_ERROR_ARGUMENT, "sqlite:PATH or postgresql://", "hush");
     expect_refused("sqlite:", TT_ERROR_ARGUMENT, "sqlite:PATH or postgresql://", "hush");

@@ -37,7 +37,7 @@ static void test_there_and_back(void **state)
 {
     (void)state;
     uint8_t bytes[67], back[72];
-    char text[92];
+    char text[93];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 151 + 7);
     for (size_t n = 0; n <= sizeof bytes; n++) {

@@ -5,9 +5,10 @@
 #include "base/error.h"
 
 typedef struct tt_body_limits {
-    size_t max_bytes;    /* default 8 MiB */
-    uint32_t max_side;   /* default 2048 */
-    uint64_t max_pixels; /* default 4,194,304 */
+    size_t max_bytes;           /* default 8 MiB */
+    uint32_t max_side;          /* default 2048 */
+    uint64_t max_pixels;        /* default 4,194,304 */
+    uint64_t max_result_pixels; /* default 16,777,216 */
 } tt_body_limits;
 
 tt_body_limits tt_body_limits_default(void);

@@ -10,7 +10,7 @@
  *   POST   /sdapi/v1/extra-single-image   A1111's form of the same
  *
  * One thread runs libmicrohttpd with epoll; ledger calls run on a few threads with connections of their own, so that a
- * slow commit stops nobody else; one thread waits for ended jobs and resumes their connections. */
+ * slow commit stops nobody else; one thread waits for ended jobs and resumes their connections; one keeps deadlines. */
 #ifndef TT_SERVICE_GATE_H
 #define TT_SERVICE_GATE_H
 
@@ -32,6 +32,10 @@ typedef struct tt_gate_params {
     double idle_seconds;       /* a connection that sends nothing for so long is closed: default 15 */
     double body_seconds;       /* a body must be complete by then: default 60 */
     uint32_t n_ledger_threads; /* default 4 */
+    size_t max_memory_bytes;   /* of all bodies that arrive, and of all results that are sent: default 32 MiB each */
+    double drain_seconds;      /* when it stops, answers have so long to be taken: default 5 */
+    tt_log_fn log;             /* may be NULL; called from any of the gate's threads */
+    void *log_user;
 } tt_gate_params;
 
 void tt_gate_params_default(tt_gate_params *params);

@@ -5,7 +5,7 @@
 #include "service/ledger.h"
 
 /* The functions of ledger.h, one to one, on the backend's own object. ledger.c checks arguments (ids are 32 hex digits,
- * texts fit their columns) before it calls them. */
+ * texts fit their columns) and sets all outputs to nothing before it calls them. */
 typedef struct tt_ledger_backend {
     void (*close)(void *self);
     tt_status (*put)(void *self, const tt_job_input *input, const char *id, tt_put_outcome *outcome, tt_job *job,
@@ -26,7 +26,14 @@ typedef struct tt_ledger_backend {
     tt_status (*wait)(void *self, tt_ledger_event event, double seconds, tt_error *err);
 } tt_ledger_backend;
 
-/* Open the two backends: *self is theirs. Addresses as in tt_ledger_open, without "sqlite:" for the first. */
+/* The clients' sentence for a job that had TT_JOB_TRIES leases and no end; static storage. */
+const char *tt_job_poison_sentence(void);
+
+/* The job that put has just made of an input, at a position. */
+void tt_job_from_input(const tt_job_input *input, const char *id, uint64_t position, tt_job *job);
+
+/* Open the two backends: *self is theirs. Addresses as in tt_ledger_open, without "sqlite:" for the first; bounds with
+ * their defaults filled in. */
 tt_status tt_ledger_sqlite_open(const char *path, const tt_ledger_bounds *bounds, const tt_ledger_backend **backend,
                                 void **self, tt_error *err);
 tt_status tt_ledger_postgres_open(const char *address, const tt_ledger_bounds *bounds,

@@ -8,7 +8,8 @@
  * - take gives a job to one worker for as long as its lease lasts; extend is the worker's heartbeat. A job whose lease
  *   ran out is given to the next worker that asks. After TT_JOB_TRIES leases it is failed as poison.
  * - done and fail count once: a second completion, or one by a worker that lost its lease to another that finished
- *   first, changes nothing and says so.
+ *   first, changes nothing and says so. A worker that lost its lease and is still the first to finish has done the job;
+ *   fail counts only from the worker that has the lease.
  * - Oldest first; a token's jobs do not overtake its own.
  *
  * Threads: a ledger belongs to one thread; open one for each. Times are the backend's own clock, so that machines with
@@ -56,12 +57,12 @@ typedef struct tt_job {
     uint32_t failure_code; /* FAILED: the HTTP status that fits, 422 or 500 */
 } tt_job;
 
-/* Bounds that put keeps. 0: none. */
+/* Bounds that the ledger keeps. They belong to the process, not to the stored jobs. */
 typedef struct tt_ledger_bounds {
-    uint64_t max_queued;           /* queued and working jobs of all owners */
+    uint64_t max_queued;           /* queued and working jobs of all owners; 0: no bound */
     uint64_t max_queued_per_owner; /* ... of one */
-    double keep_seconds;           /* results and failures are kept that long after they came; default 3600 */
-    double lease_seconds;          /* default 30 */
+    double keep_seconds;           /* results and failures are kept that long after they came; 0: 3600 */
+    double lease_seconds;          /* 0: 30 */
 } tt_ledger_bounds;
 
 typedef enum tt_put_outcome {
@@ -76,14 +77,17 @@ typedef struct tt_ledger tt_ledger;
 
 /* Opens a backend by its address: "sqlite:PATH" (made when it is not there) or "postgresql://..." as libpq takes it.
  * Makes or upgrades the tables; two processes may do that at once. The schema's version is checked: a newer one is
- * refused. A PostgreSQL server that goes away is connected to again by the next call; a call that was cut is made again
- * where that is safe (all but take are idempotent; a take that was cut leaves a lease that runs out). */
+ * refused. A PostgreSQL server that goes away is connected to again, for a few seconds in each call; a call that was
+ * cut is made again: all are idempotent but take, and a take that was cut leaves a lease that runs out. After that
+ * TT_ERROR_NETWORK comes back and the next call tries again. The sentences of failures never hold the address. */
 tt_status tt_ledger_open(const char *address, const tt_ledger_bounds *bounds, tt_ledger **ledger, tt_error *err);
 void tt_ledger_close(tt_ledger *ledger);
 
 /* ---- the queue */
 
-/* Commits a job, or says why not. job (filled for ACCEPTED and KNOWN) has a position. */
+/* Commits a job, or says why not. job (filled for ACCEPTED and KNOWN) has a position. TT_ERROR_ARGUMENT: a text is
+ * empty, too long for its column or no UTF-8, the key is not 1 to 64 letters, digits, '-' and '_', the hash not 64
+ * lower-case hex digits. */
 tt_status tt_ledger_put(tt_ledger *ledger, const tt_job_input *input, tt_put_outcome *outcome, tt_job *job,
                         tt_error *err);
 
@@ -100,14 +104,14 @@ tt_status tt_ledger_done(tt_ledger *ledger, const char *worker, const char *id, 
                          const void *result, size_t n_bytes, bool *counted, tt_error *err);
 
 /* The job cannot be done (final: the input is at fault, code 422) or could not be done this time (code 500: it is
- * queued again until its tries are used up). */
+ * queued again until its tries are used up). A sentence that is too long for tt_job.failure is cut. */
 tt_status tt_ledger_fail(tt_ledger *ledger, const char *worker, const char *id, bool is_final, uint32_t code,
                          const char *sentence, bool *counted, tt_error *err);
 
 /* Jobs by stage: counts[TT_JOB_QUEUED .. TT_JOB_EXPIRED], and the age of the oldest queued one. */
 tt_status tt_ledger_length(tt_ledger *ledger, uint64_t counts[5], double *oldest_seconds, tt_error *err);
 
-/* ---- single jobs */
+/* ---- single jobs. An id may be whatever a client sent: one that is no id is not found. */
 
 /* *found false: there never was one, or nothing is left of it. */
 tt_status tt_ledger_find(tt_ledger *ledger, const char *id, bool *found, tt_job *job, tt_error *err);
@@ -131,8 +135,9 @@ typedef enum tt_ledger_event {
     TT_LEDGER_JOB_ENDED = 1   /* gates */
 } tt_ledger_event;
 
-/* Waits until such an event may have happened since the last call, or `seconds` are over; false alarms are allowed.
- * PostgreSQL: LISTEN. SQLite: its data_version, looked at 20 times a second. */
+/* Waits until such an event may have happened since the last call, or `seconds` are over; false alarms are allowed, and
+ * the first call is one. PostgreSQL: LISTEN. SQLite: its data_version, looked at 20 times a second. A process that is
+ * killed right after its commit may leave an event unsaid: whoever waits looks again from time to time. */
 tt_status tt_ledger_wait(tt_ledger *ledger, tt_ledger_event event, double seconds, tt_error *err);
 
 #endif

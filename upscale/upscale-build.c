@@ -51,6 +51,8 @@ bool tt_upscale_name(const void *layout, const char *canonical, tt_tensor_place 
     const tt_upscale_config *c = layout;
     unsigned index = 0;
     int end = 0;
+    if (strcmp(c->layout, "plain") == 0 && strcmp(canonical, "out.bias") == 0)
+        return set_name(place, canonical, (int)strlen(canonical));
     if (sscanf(canonical, "conv%3u.%n", &index, &end) == 1 && end > 0)
         return row_name(c, index, canonical + end, place);
     return false;
@@ -70,34 +72,44 @@ static tt_conv_names conv_names(uint32_t index)
     return names;
 }
 
-/* Convolution i of a row, with PReLU unless it is the last. */
-static tt_value srvgg_conv(tt_graph *g, tt_value x, const tt_upscale_config *c, uint32_t index)
+/* What follows convolution i of a row: nothing behind the last. */
+static tt_activation row_activation(const tt_upscale_config *c, uint32_t index)
 {
-    tt_conv_names names = conv_names(index);
-    bool is_last = index + 1 == c->n_convs;
-    return tt_graph_conv3x3(g, x,
-                            &(tt_conv_op){.name = names.layer,
-                                          .n_out = c->n_outs[index],
-                                          .activation = is_last ? TT_ACT_NONE : TT_ACT_PRELU,
-                                          .slope = is_last ? NULL : names.slope});
+    return index + 1 == c->n_convs ? TT_ACT_NONE : c->kind == TT_UPSCALE_ESPCN ? TT_ACT_RELU : TT_ACT_PRELU;
 }
 
-static tt_value build_srvgg(tt_graph *g, tt_value x, const tt_upscale_config *c)
+/* Convolution i of a row: 3x3, or a linear layer over what the host unfolded or over single pixels. */
+static tt_value row_conv(tt_graph *g, tt_value x, const tt_upscale_config *c, uint32_t index)
 {
-    for (uint32_t i = 0; i < c->n_convs; i++)
-        x = srvgg_conv(g, x, c, i);
-    return x;
+    tt_conv_names names = conv_names(index);
+    tt_activation activation = row_activation(c, index);
+    bool is_leaky = c->kind == TT_UPSCALE_UPCONV7, has_slope = activation == TT_ACT_PRELU && !is_leaky;
+    float leak = is_leaky && activation == TT_ACT_PRELU ? 0.1f : 0.0f;
+    /* upconv_7's transposed convolution is arranged as an ordinary one with the outputs of four pixels. */
+    uint32_t n_out = index + 1 == c->n_convs ? tt_upscale_out_channels(c) : c->n_outs[index];
+    bool is_luma = c->n_channels == 1; /* little work, and they do not add their input: multiplied in float */
+    if (tt_upscale_conv_side(c, index) != 1 && (index > 0 || c->first_side == 3))
+        return tt_graph_conv3x3(g, x,
+                                &(tt_conv_op){.name = names.layer,
+                                              .n_out = n_out,
+                                              .keep_float = is_luma,
+                                              .activation = activation,
+                                              .slope = has_slope ? names.slope : NULL,
+                                              .leak = leak});
+    return tt_graph_linear(g, x,
+                           &(tt_linear_op){.name = names.layer,
+                                           .n_out = n_out,
+                                           .keep_float = is_luma,
+                                           .no_bias = c->kind == TT_UPSCALE_FSRCNN && index + 1 == c->n_convs,
+                                           .activation = activation,
+                                           .slope = has_slope ? names.slope : NULL,
+                                           .leak = leak});
 }
 
 void tt_upscale_build(tt_graph *g, const tt_upscale_config *c, uint32_t height, uint32_t width)
 {
     tt_value x = tt_graph_input(g, "in", false, 1, tt_upscale_in_channels(c), height, width);
-    switch (c->kind) {
-    case TT_UPSCALE_SRVGG:
-        x = build_srvgg(g, x, c);
-        break;
-    default:
-        break;
-    }
+    for (uint32_t i = 0; i < c->n_convs; i++)
+        x = row_conv(g, x, c, i);
     tt_graph_output(g, x, "out", false);
 }

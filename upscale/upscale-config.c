@@ -108,8 +108,7 @@ static tt_status check_side(const tt_look *look, uint32_t index, uint32_t side, 
     return fail_shape(look, name, expected, err);
 }
 
-/* Taps of convolution i of a network along a side. */
-static uint32_t conv_side(const tt_upscale_config *c, uint32_t index)
+uint32_t tt_upscale_conv_side(const tt_upscale_config *c, uint32_t index)
 {
     bool is_inner = index > 1 && index + 2 < c->n_convs;
     switch (c->kind) {
@@ -133,11 +132,11 @@ static tt_status check_row(const tt_look *look, tt_upscale_config *c, uint32_t n
                          tt_tensor_file_path(look->file), (unsigned)c->n_convs, tt_upscale_kind_name(c->kind),
                          (unsigned)least, c->kind == TT_UPSCALE_UPCONV7 ? "" : " or more");
     for (uint32_t i = 0; i < c->n_convs && status == TT_OK; i++) {
-        status = check_side(look, i, conv_side(c, i), err);
-        c->margin += conv_side(c, i) / 2;
+        status = check_side(look, i, tt_upscale_conv_side(c, i), err);
+        c->margin += tt_upscale_conv_side(c, i) / 2;
     }
     c->n_channels = n_channels;
-    c->first_side = conv_side(c, 0);
+    c->first_side = tt_upscale_conv_side(c, 0);
     const tt_tensor *first = look_up_conv(look, 0, "weight");
     if (status == TT_OK && first->dims[1] != n_channels)
         status = fail_shape(look, "conv0.weight", n_channels == 3 ? "3 inputs (RGB)" : "1 input (luma)", err);
@@ -155,11 +154,25 @@ static tt_status read_shuffle(const tt_look *look, tt_upscale_config *c, tt_erro
     return fail_shape(look, name, "outputs for a pixel shuffle of 1 to 4", err);
 }
 
+/* FSRCNN's bias of the one output channel. */
+static tt_status read_shift(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    const tt_tensor *bias = look_up(look, "out.bias");
+    if (!bias)
+        return TT_OK;
+    if (bias->n_dims != 1 || bias->dims[0] != 1 || !tt_dtype_size(bias->dtype))
+        return fail_shape(look, "out.bias", "one number", err);
+    tt_to_float(bias->dtype, bias->data, &c->shift, 1);
+    return TT_OK;
+}
+
 static tt_status derive_row(const tt_look *look, tt_upscale_config *c, tt_error *err)
 {
     bool is_luma = c->kind == TT_UPSCALE_FSRCNN || c->kind == TT_UPSCALE_ESPCN;
     uint32_t least = c->kind == TT_UPSCALE_UPCONV7 ? 7 : c->kind == TT_UPSCALE_FSRCNN ? 4 : 2;
     tt_status status = check_row(look, c, is_luma ? 1 : 3, least, err);
+    if (status == TT_OK && c->kind == TT_UPSCALE_FSRCNN)
+        status = read_shift(look, c, err);
     if (status != TT_OK || c->kind != TT_UPSCALE_UPCONV7)
         return status == TT_OK ? read_shuffle(look, c, err) : status;
     if (c->n_outs[6] != 3)
@@ -214,7 +227,7 @@ double tt_upscale_flops_per_pixel(const tt_upscale_config *c)
 {
     double sum = 0, n_in = c->n_channels;
     for (uint32_t i = 0; i < c->n_convs; i++) {
-        double side = conv_side(c, i);
+        double side = tt_upscale_conv_side(c, i);
         /* Of a transposed convolution every output pixel sees a quarter of the taps, and there are four. */
         sum += 2.0 * n_in * side * side * c->n_outs[i];
         n_in = c->n_outs[i];

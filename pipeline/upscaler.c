@@ -77,6 +77,15 @@ static tt_status check_params(const tt_upscaler_params *params, tt_error *err)
     return TT_OK;
 }
 
+/* Plans a tile, so that a tensor that is missing or has a wrong shape is found now. */
+static tt_status check_tensors(const tt_upscaler *upscaler, tt_error *err)
+{
+    const tt_kernels plain = {.storage = TT_STORAGE_F16};
+    tt_graph_forecast forecast;
+    return tt_upscale_forecast(&plain, tt_upscale_file_config(upscaler->file), tt_upscale_file_weights(upscaler->file),
+                               LEAST_TILE, NULL, &forecast, err);
+}
+
 tt_status tt_upscaler_load(tt_context *context, const tt_upscaler_params *params, tt_upscaler **upscaler)
 {
     tt_error *err = tt_context_begin(context);
@@ -98,9 +107,11 @@ tt_status tt_upscaler_load(tt_context *context, const tt_upscaler_params *params
     u->tile = params->tile ? params->tile : USUAL_TILE;
     set_name(u, path);
     status = tt_upscale_file_open(path, &u->file, err);
+    if (status == TT_OK)
+        status = check_tensors(u, err);
     free(own);
     if (status != TT_OK) {
-        free(u);
+        tt_upscaler_destroy(u);
         return status;
     }
     *upscaler = u;

@@ -630,8 +630,8 @@ typedef struct tt_sharpen_report {
 TT_API tt_status tt_sharpen(tt_context *context, const tt_sharpen_params *params, const tt_image *image, tt_image *out,
                             tt_sharpen_report *report);
 
-/* How hard a picture is to enlarge: mean gain that a stronger network is expected to have over the local one, from the
- * energy of fine detail in its luma; 0 .. 1. docs/cloud.md has the rule and its measurement. */
+/* How hard a picture is to enlarge, from the energy of fine detail in its luma; 0 .. 1. The error that the local network
+ * leaves grows with it, and so does what a stronger one takes off. docs/cloud.md has the rule and its measurement. */
 TT_API double tt_image_detail(const tt_image *image);
 
 /* ---- measuring ------------------------------------------------------------------------------------------------- */

@@ -77,6 +77,11 @@ static void test_marks_stay(void **state)
     assert_int_equal(run.n_out, 0);
     cli_run_free(&run);
     shows(p->out, "90x60");
+    json_t *json = expect_json(RUN("upscale", p->in, "-o", p->out, "--json"), "upscale --json");
+    assert_string_equal(json_string_value(json_object_get(json, "architecture")), "srvgg");
+    assert_int_equal(json_integer_value(json_object_get(json, "width")), 60);
+    assert_true(json_number_value(json_object_get(json, "flops_per_pixel")) > 0);
+    json_decref(json);
     expect_out(RUN("upscale", p->in, "-o", p->out, "--scale", "4", "--upscale-model", NETWORKS "rrdb_x4.safetensors",
                    "--tile", "128", "--precision", "f32"),
                "120x80");

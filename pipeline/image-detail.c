@@ -16,8 +16,8 @@ static const double half_detail = 16.0;
 /* What is left of a pixel without the mean of its four neighbours. */
 static double residual_at(const tt_image *image, uint32_t y, uint32_t x)
 {
-    double around = luma_at(image, y - 1, x) + luma_at(image, y + 1, x) + luma_at(image, y, x - 1) +
-                    luma_at(image, y, x + 1);
+    double around =
+        luma_at(image, y - 1, x) + luma_at(image, y + 1, x) + luma_at(image, y, x - 1) + luma_at(image, y, x + 1);
     return luma_at(image, y, x) - 0.25 * around;
 }
 

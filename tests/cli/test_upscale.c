@@ -24,14 +24,13 @@ typedef struct place {
 } place;
 
 /* Writes a picture with marks; code may be NULL. */
-static void write_picture(const char *path, uint32_t width, uint32_t height, uint32_t n_channels, const char *parameters,
-                          const char *code)
+static void write_picture(const char *path, uint32_t width, uint32_t height, uint32_t n_channels,
+                          const char *parameters, const char *code)
 {
     tt_context *context = tt_context_create();
     tt_image image = {width, height, n_channels, malloc((size_t)width * height * n_channels)};
-    const tt_image_marks marks = {.parameters = parameters,
-                                  .digital_source_type = code,
-                                  .aigc_json = code ? "{\"Label\":\"1\"}" : NULL};
+    const tt_image_marks marks = {
+        .parameters = parameters, .digital_source_type = code, .aigc_json = code ? "{\"Label\":\"1\"}" : NULL};
     assert_non_null(image.pixels);
     for (size_t i = 0; i < (size_t)width * height * n_channels; i++)
         image.pixels[i] = (uint8_t)(i * 7 % 251);

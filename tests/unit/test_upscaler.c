@@ -381,8 +381,7 @@ static void test_own_gain(void **state)
 static void check_waifu2x(tt_precision precision)
 {
     static const double want[] = {34.99, 34.03, 35.74, 36.27};
-    tt_upscaler *upscaler =
-        load_as("../shared/weights/waifu2x_upconv7_photo_scale2x.safetensors", precision, 0);
+    tt_upscaler *upscaler = load_as("../shared/weights/waifu2x_upconv7_photo_scale2x.safetensors", precision, 0);
     for (size_t i = 0; i < N_PHOTOS; i++) {
         char path[128];
         double bicubic;
@@ -407,9 +406,9 @@ static void test_waifu2x(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scales),   cmocka_unit_test(test_luma),          cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_info),     cmocka_unit_test(test_progress),      cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_missing_layer), cmocka_unit_test(test_marks), cmocka_unit_test(test_detail), cmocka_unit_test(test_own_gain),
-        cmocka_unit_test(test_waifu2x)};
+        cmocka_unit_test(test_scales),        cmocka_unit_test(test_luma),     cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_info),          cmocka_unit_test(test_progress), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_missing_layer), cmocka_unit_test(test_marks),    cmocka_unit_test(test_detail),
+        cmocka_unit_test(test_own_gain),      cmocka_unit_test(test_waifu2x)};
     return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

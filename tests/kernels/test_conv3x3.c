@@ -262,6 +262,7 @@ static void test_quantized_plain_f16(void **state)
  * even numbers of vectors, several rectangles, several images in a rectangle, blocks of channels filled in part. */
 static const conv_case dot_cases[] = {
     {"one pixel", 1, 1, 1, 1, 1, 33, 9, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, false},
+    {"PReLU, many inputs", 1, 5, 7, 5, 7, 256, 21, TT_CONV_SAME, 0, 1, false, false, TT_ACT_PRELU, false},
     {"rows of 5, batch 2, borders", 2, 7, 5, 7, 5, 70, 34, TT_CONV_SAME, 1, 1, true, true, TT_ACT_SILU, false},
     {"rows of 8, batch 3", 3, 8, 8, 8, 8, 64, 32, TT_CONV_SAME, 0, 1, true, true, TT_ACT_NONE, false},
     {"rows of 16", 1, 3, 16, 3, 16, 36, 5, TT_CONV_SAME, 1, 0, false, true, TT_ACT_RELU, false},
@@ -418,7 +419,8 @@ static void test_dot_cuts(void **state)
         kernels.tuning = tuning;
         tt_tuning_watch(tuning, answer, &a);
         for (; a.turn == 0 || a.turn < a.n_names; a.turn++)
-            check_dot_case(&kernels, &dot_cases[1], TT_F32);
+            for (size_t i = 1; i < 3; i++)
+                check_dot_case(&kernels, &dot_cases[i], TT_F32);
         assert_true(a.n_names > 1);
     }
     tt_tuning_destroy(tuning);

@@ -125,6 +125,22 @@ tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channe
     return tt_image_read_file(path, &limits, n_channels, image, tt_context_begin(context));
 }
 
+tt_status tt_image_read_header(tt_context *context, const void *bytes, size_t n_bytes, tt_image_header *header)
+{
+    return tt_image_header_read(bytes, n_bytes, "the picture", header, tt_context_begin(context));
+}
+
+tt_status tt_image_read_bytes(tt_context *context, const void *bytes, size_t n_bytes, const tt_image_bounds *bounds,
+                              uint32_t n_channels, tt_image *image)
+{
+    tt_image_limits limits = tt_image_limits_device();
+    if (bounds != NULL && bounds->max_side > 0)
+        limits.max_side = bounds->max_side;
+    if (bounds != NULL && bounds->max_pixels > 0)
+        limits.max_pixels = bounds->max_pixels;
+    return tt_image_decode(bytes, n_bytes, "the picture", &limits, n_channels, image, tt_context_begin(context));
+}
+
 tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t width, uint32_t height, tt_image *out)
 {
     return tt_image_resize(image, width, height, out, tt_context_begin(context));

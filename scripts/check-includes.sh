@@ -21,12 +21,13 @@ declare -A allowed=(
     [upscale]="base model-file device cl-kernels graph"
     [selftest]="base model-file device cl-kernels"
     [quantize]="$below_graph graph text-encoder unet vae upscale"
-    [pipeline]="$below_graph graph text-encoder unet vae upscale quantize selftest"
+    [pipeline]="$below_graph graph text-encoder unet vae upscale quantize selftest cloud"
+    [service]="base"
     [cli]=""
     [examples]=""
     [include]=""
 )
-everyone="$below_graph graph text-encoder unet vae upscale quantize selftest pipeline"
+everyone="$below_graph graph text-encoder unet vae upscale quantize selftest cloud service pipeline"
 
 fails=0
 report() {

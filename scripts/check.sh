@@ -120,7 +120,7 @@ part_clang() {
 part_asan() {
     configure_and_build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DTINTYPE_SANITIZE=address,undefined &&
-        TT_TEST_SMALL=1 run_tests asan asan -L '^(unit|cli|fuzz|kernels|example)$'
+        TT_TEST_SMALL=1 run_tests asan asan -L '^(unit|cli|fuzz|kernels|example|service)$'
 }
 
 # The cross build for 64-bit ARM, and its host-only tests in an emulator; tests of the device are skipped there.

@@ -9,7 +9,7 @@ build_packages=(cmake gcc libc6-dev make libjansson-dev libpng-dev zlib1g-dev li
     opencl-c-headers)
 check_packages=(libcmocka-dev ninja-build git clang clang-format libclang-rt-14-dev g++ pocl-opencl-icd
     ocl-icd-libopencl1 mesa-opencl-icd oclgrind python3 python3-pip gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    qemu-user-static)
+    qemu-user-static libsqlite3-dev libpq-dev libmicrohttpd-dev libseccomp-dev postgresql)
 
 case $goal in
 demo) wanted=("${build_packages[@]}") ;;

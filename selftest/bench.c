@@ -202,7 +202,9 @@ void tt_bench_matrix(tt_bench *bench, uint32_t n_out, uint32_t n_in, uint32_t n_
                            .scale = bench->weights == TT_I8 ? scale : NULL,
                            .n_out = n_out,
                            .bias_dtype = TT_F32,
-                           .bias = bias};
+                           .bias = bias,
+                           .slope_dtype = TT_F32,
+                           .slope = bias};
     tt_matrix_release(bench->kernels.device, &bench->matrix);
     if (tt_bench_is_good(bench))
         tt_bench_add(bench, tt_matrix_create(&bench->kernels, &part, 1, n_in, n_taps, split, is_geglu, &bench->matrix,

@@ -21,8 +21,9 @@ typedef struct tt_bench {
     size_t n_buffers;
     void *arrays[TT_BENCH_ARRAYS];
     size_t n_arrays;
-    tt_matrix matrix;                   /* of tt_bench_matrix ... */
-    float *matrix_values, *matrix_bias; /* ... and what it holds: [n_out][n_in][n_taps], [n_out] */
+    tt_matrix matrix; /* of tt_bench_matrix ... */
+    float *matrix_values,
+        *matrix_bias; /* ... and what it holds: [n_out][n_in][n_taps], [n_out], which are PReLU's slopes too */
     tt_vector vectors[2];
 } tt_bench;
 

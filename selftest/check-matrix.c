@@ -61,7 +61,8 @@ void tt_check_dequantize(tt_bench *bench)
     check_linear(bench, false, true);
 }
 
-static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, uint32_t out_width)
+static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, uint32_t out_width,
+                       tt_activation activation)
 {
     uint32_t n_out = bench->matrix.n_out, height = 5, width = 7;
     tt_sample in = tt_bench_input(bench, N_IN, 1, height, width, 1);
@@ -73,7 +74,7 @@ static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, 
     tt_conv3x3_args args = {.in = in.plane,
                             .matrix = &bench->matrix,
                             .mode = mode,
-                            .activation = TT_ACT_SILU,
+                            .activation = activation,
                             .out = out.plane,
                             .scratch = scratch.mem};
     float *want = tt_bench_floats(bench, out.n);
@@ -90,7 +91,8 @@ static void check_mode(tt_bench *bench, tt_conv_mode mode, uint32_t out_height, 
                                                       .in = in.values,
                                                       .weights = bench->matrix_values,
                                                       .bias = bench->matrix_bias,
-                                                      .activation = TT_ACT_SILU,
+                                                      .activation = activation,
+                                                      .slopes = bench->matrix_bias,
                                                       .out = want});
     tt_bench_add(bench, tt_conv3x3_record(&bench->kernels, &args, bench->recorder, bench->err));
     tt_bench_run(bench);
@@ -102,7 +104,8 @@ void tt_check_conv3x3(tt_bench *bench)
     tt_bench_matrix(bench, 21, N_IN, 9, 0, false);
     if (!tt_bench_is_good(bench))
         return;
-    check_mode(bench, TT_CONV_SAME, 5, 7);
-    check_mode(bench, TT_CONV_DOWN, 3, 4);
-    check_mode(bench, TT_CONV_UP, 10, 13);
+    check_mode(bench, TT_CONV_SAME, 5, 7, TT_ACT_SILU);
+    check_mode(bench, TT_CONV_SAME, 5, 7, TT_ACT_PRELU);
+    check_mode(bench, TT_CONV_DOWN, 3, 4, TT_ACT_SILU);
+    check_mode(bench, TT_CONV_UP, 10, 13, TT_ACT_SILU);
 }

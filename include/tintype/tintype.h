@@ -38,7 +38,8 @@ typedef enum tt_status {
     TT_ERROR_UNSUPPORTED = 5, /* a well-formed file or request that this version does not handle */
     TT_ERROR_DEVICE = 6,      /* no OpenCL device, or the driver reported an error */
     TT_ERROR_CANCELLED = 7,   /* tt_cancel() was called */
-    TT_ERROR_INTERNAL = 8     /* a broken promise inside the library: please report it */
+    TT_ERROR_INTERNAL = 8,    /* a broken promise inside the library: please report it */
+    TT_ERROR_NETWORK = 9      /* a service could not be reached, did not answer in time or refused */
 } tt_status;
 
 /* Returns the library's version as "major.minor.patch"; static storage. */
@@ -204,6 +205,23 @@ TT_API void tt_image_free(tt_image *image);
  * anything is decoded: 16384 a side, 64 megapixels. */
 TT_API tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channels, tt_image *image);
 
+/* Bounds for pictures from strangers; zeros: the device's own (16384 a side, 64 megapixels). */
+typedef struct tt_image_bounds {
+    uint32_t max_side;
+    uint64_t max_pixels;
+} tt_image_bounds;
+
+/* What the header of a PNG or JPEG in memory says, without decoding: nothing else is checked. */
+typedef struct tt_image_header {
+    char type[16]; /* "image/png" or "image/jpeg" */
+    uint32_t width, height;
+} tt_image_header;
+TT_API tt_status tt_image_read_header(tt_context *context, const void *bytes, size_t n_bytes, tt_image_header *header);
+
+/* tt_image_read of a file that is in memory. bounds may be NULL. */
+TT_API tt_status tt_image_read_bytes(tt_context *context, const void *bytes, size_t n_bytes,
+                                     const tt_image_bounds *bounds, uint32_t n_channels, tt_image *image);
+
 /* Makes a copy of the picture resized to width x height (bicubic, averaging when it shrinks), same channels. *out is
  * freed with tt_image_free. */
 TT_API tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t width, uint32_t height,
@@ -237,9 +255,25 @@ typedef struct tt_image_report {
     tt_text_entry *entries;
 } tt_image_report;
 
-/* Reads the size and all text marks of a PNG without decoding pixels. Free with tt_image_report_free. */
+/* Reads the size and all text marks of a PNG, or those XMP properties of a JPEG that say how a picture was made,
+ * without decoding pixels. Free with tt_image_report_free. */
 TT_API tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report);
 TT_API void tt_image_report_free(tt_image_report *report);
+
+/* ---- latents: what a UNet makes before it is a picture -------------------------------------------------------------
+ */
+
+/* values: [channels][height][width], as the VAE takes them (without the scaling factor). */
+typedef struct tt_latent {
+    uint32_t channels, height, width;
+    float *values;
+} tt_latent;
+
+/* Frees the values and zeroes the struct. */
+TT_API void tt_latent_free(tt_latent *latent);
+
+/* The model's decoder alone: *image is RGB, freed with tt_image_free. */
+TT_API tt_status tt_latent_decode(tt_model *model, const tt_latent *latent, tt_image *image);
 
 /* ---- generation ------------------------------------------------------------------------------------------------- */
 
@@ -318,6 +352,8 @@ typedef struct tt_generate_params {
     uint32_t first_image;       /* number of this call's first image in a batch that several calls make: image i of the
                                    call uses seed + first_image + i */
     const char *resume_path;    /* NULL, or the file that keeps the state of the run: see tt_resume_read */
+    tt_latent *latents;         /* NULL, or room for n_images: filled with what the decoder got (tt_latent_free each) */
+    bool skip_decode;           /* only latents are wanted: images may be NULL, the decoder is not run */
     uint64_t memory_budget_bytes; /* what process and device together may hold; 0: what the system has free now */
     const char *memory_mode;      /* NULL or "auto": the first that fits; else "resident", "sequential", "streamed" */
     tt_progress_fn progress;
@@ -447,6 +483,161 @@ TT_API size_t tt_generate_infotext(tt_model *model, const tt_generate_params *pa
 
 /* Name of sampler `index` as tt_generate_params.sampler takes it, NULL past the last. */
 TT_API const char *tt_sampler_name(size_t index);
+
+/* ---- upscaling: small pictures made larger by a network ---------------------------------------------------------- */
+
+/* A super-resolution network: SRVGGNetCompact (Real-ESRGAN compact), RRDBNet (ESRGAN, Real-ESRGAN), upconv_7
+ * (waifu2x), FSRCNN or ESPCN. Belongs to one context, which must outlive it, and to one thread at a time. */
+typedef struct tt_upscaler tt_upscaler;
+
+/* Fill with tt_upscaler_params_default first. Strings are copied. */
+typedef struct tt_upscaler_params {
+    const char *path;       /* a safetensors file; NULL: the small x2 network that comes with the library, looked for in
+                               $TINTYPE_SHARE, the install's share folder and ./models */
+    tt_precision precision; /* AUTO: HALF where the device multiplies halves, else F16 */
+    uint32_t tile; /* side of the tiles in pixels of the input, 32 .. 1024: memory grows with its square, not with the
+                      picture; 0: 256 */
+} tt_upscaler_params;
+
+TT_API void tt_upscaler_params_default(tt_upscaler_params *params);
+
+/* Opens a network: reads and checks the file and derives the architecture from its tensors. Weights go to the device at
+ * the first use. */
+TT_API tt_status tt_upscaler_load(tt_context *context, const tt_upscaler_params *params, tt_upscaler **upscaler);
+
+/* Frees the network and its device memory. NULL is allowed. */
+TT_API void tt_upscaler_destroy(tt_upscaler *upscaler);
+
+typedef struct tt_upscaler_info {
+    char name[128];        /* file name without extension */
+    char architecture[32]; /* "srvgg", "rrdb", "upconv7", "fsrcnn", "espcn" */
+    uint32_t scale;        /* of the network itself: 1 .. 4 */
+    uint32_t n_channels;   /* 3: RGB; 1: luma, colours are resized bicubically */
+    uint64_t n_parameters, n_bytes;
+    double flops_per_pixel; /* multiplications and additions for one pixel of the input */
+    uint32_t tile;          /* in use */
+    uint64_t peak_bytes;    /* forecast: weights and activations on the device while a tile is made */
+} tt_upscaler_info;
+
+TT_API tt_status tt_upscaler_get_info(tt_upscaler *upscaler, tt_upscaler_info *info);
+
+/* Called between tiles; return false to cancel. */
+typedef bool (*tt_upscale_progress_fn)(void *user, uint32_t tile, uint32_t n_tiles);
+
+/* Makes `image` (grey, RGB or RGBA, at most 64 megapixels after enlarging) `scale` times larger, 2 .. 4, into *out
+ * (same channels; free with tt_image_free). Where the network's own scale is another it is run again, and the result is
+ * averaged down. Alpha is resized bicubically. Tiles overlap and are blended, so that seams do not show. Same device,
+ * same network, same picture: same bytes. progress may be NULL. On failure there is no picture. */
+TT_API tt_status tt_upscale(tt_upscaler *upscaler, const tt_image *image, uint32_t scale,
+                            tt_upscale_progress_fn progress, void *user, tt_image *out);
+
+/* Fills *marks (strings point into report and static storage) for a picture that was made from the one in report by
+ * upscaling alone: the input's parameters, AIGC label and source type stay; a picture without a source type that says
+ * AI becomes "algorithmicallyEnhanced". */
+TT_API void tt_image_marks_upscaled(const tt_image_report *report, tt_image_marks *marks);
+
+/* ---- the cloud: an upscale service somebody runs -------------------------------------------------------------------
+ */
+
+/* Where tt_cloud_upscale and tt_sharpen are. */
+typedef enum tt_cloud_phase {
+    TT_CLOUD_CONNECT = 0,
+    TT_CLOUD_UPLOAD = 1,
+    TT_CLOUD_QUEUED = 2, /* accepted, waits for a worker */
+    TT_CLOUD_WORK = 3,   /* a worker has it */
+    TT_CLOUD_DOWNLOAD = 4,
+    TT_CLOUD_RETRY = 5 /* waits before the next try */
+} tt_cloud_phase;
+
+typedef struct tt_cloud_progress {
+    tt_cloud_phase phase;
+    uint64_t done_bytes, total_bytes; /* of an upload or download */
+    uint32_t queue_position;          /* jobs ahead, QUEUED; 0 when the service does not say */
+    uint32_t n_tries;
+    double seconds, wait_seconds; /* since the call; RETRY: until the next try */
+} tt_cloud_progress;
+
+/* Return false to cancel: the call ends with TT_ERROR_CANCELLED, and the service is asked to drop the job. */
+typedef bool (*tt_cloud_progress_fn)(void *user, const tt_cloud_progress *progress);
+
+/* How to reach a service. Fill with tt_cloud_params_default first. Pointers must stay valid during the call. */
+typedef struct tt_cloud_params {
+    const char *url;   /* "https://host[:port][/prefix]"; "http://" is taken for loopback addresses only */
+    const char *token; /* bearer token, NULL: none; never written to a log or a sentence */
+    bool allow_upload; /* must be set: the pixels (or the latent) and the scale leave the device, nothing else does */
+    double connect_seconds; /* for each connection; default 10 */
+    double timeout_seconds; /* for everything, waiting in the service's queue included; default 120 */
+    uint64_t max_bytes;     /* a body larger than that is not sent; default 8 MiB */
+    uint32_t max_tries;     /* default 5; waits in between double from half a second, with jitter, or are what the
+                               service asks for by Retry-After */
+    const char *ca_file;    /* NULL: the system's certificates */
+    const char *state_path; /* NULL, or a file that names the accepted job, so that the same call after a restart waits
+                               for that job instead of sending again; removed when the result is there */
+    tt_cloud_progress_fn progress; /* may be NULL */
+    void *progress_user;
+} tt_cloud_params;
+
+TT_API void tt_cloud_params_default(tt_cloud_params *params);
+
+typedef struct tt_cloud_report {
+    uint64_t sent_bytes, received_bytes; /* bodies */
+    uint32_t n_tries;                    /* requests that had to be made again included */
+    bool is_resumed;                     /* the job was accepted by an earlier call */
+    double queue_seconds, total_seconds;
+    char job[64]; /* the service's name of it */
+} tt_cloud_report;
+
+/* Lets a service make the picture `scale` times larger (docs/cloud.md is the protocol). What is sent is the picture as
+ * a PNG without any text or mark, and the scale. The result's type, size in pixels and SHA-256 are checked before it is
+ * returned in *out. Fails with TT_ERROR_NETWORK when the service cannot be reached, does not answer in time or says no;
+ * the sentence tells which and what to do. report may be NULL. */
+TT_API tt_status tt_cloud_upscale(tt_context *context, const tt_cloud_params *params, const tt_image *image,
+                                  uint32_t scale, tt_image *out, tt_cloud_report *report);
+
+/* The same with a latent, sent as halves (a 4x32x32 one is 8 KB): the service decodes with the model whose file has the
+ * SHA-256 that begins with model_hash, and says so when it has no such model. */
+TT_API tt_status tt_cloud_upscale_latent(tt_context *context, const tt_cloud_params *params, const tt_latent *latent,
+                                         const char *model_hash, uint32_t vae_factor, uint32_t scale, tt_image *out,
+                                         tt_cloud_report *report);
+
+/* Who sharpens. */
+typedef enum tt_sharpen_by {
+    TT_SHARPEN_AUTO = 0, /* the service when it is set, reachable, in time and within max_bytes; else this device */
+    TT_SHARPEN_CLOUD = 1,
+    TT_SHARPEN_LOCAL = 2
+} tt_sharpen_by;
+
+/* Fill with tt_sharpen_params_default first. */
+typedef struct tt_sharpen_params {
+    tt_sharpen_by by;
+    uint32_t scale;          /* 2 .. 4 */
+    tt_upscaler *upscaler;   /* the local network; may be NULL for CLOUD */
+    tt_cloud_params cloud;   /* url NULL: no service */
+    const tt_latent *latent; /* NULL: pixels are sent; else this is, for a service that has the model */
+    const char *model_hash;  /* of the latent's model */
+    uint32_t vae_factor;
+    double route_detail; /* AUTO: pictures with less detail than that (tt_image_detail) stay on the device; 0: all go */
+} tt_sharpen_params;
+
+TT_API void tt_sharpen_params_default(tt_sharpen_params *params);
+
+typedef struct tt_sharpen_report {
+    tt_sharpen_by by; /* CLOUD or LOCAL: who did it */
+    char reason[400]; /* AUTO: why not the service, one sentence; "" when it was the service */
+    double detail;    /* of the picture, 0 when no routing was asked for */
+    tt_cloud_report cloud;
+    double seconds;
+} tt_sharpen_report;
+
+/* Makes a draft larger, on the service or on this device. A service that fails or loses the connection half-way is
+ * followed by the local network (AUTO). report may be NULL. */
+TT_API tt_status tt_sharpen(tt_context *context, const tt_sharpen_params *params, const tt_image *image, tt_image *out,
+                            tt_sharpen_report *report);
+
+/* How hard a picture is to enlarge, from the energy of fine detail in its luma; 0 .. 1. The error that the local
+ * network leaves grows with it, and so does what a stronger one takes off. docs/cloud.md has the rule and its
+ * measurement. */
+TT_API double tt_image_detail(const tt_image *image);
 
 /* ---- measuring ------------------------------------------------------------------------------------------------- */
 

@@ -251,7 +251,8 @@ typedef struct tt_image_report {
     tt_text_entry *entries;
 } tt_image_report;
 
-/* Reads the size and all text marks of a PNG without decoding pixels. Free with tt_image_report_free. */
+/* Reads the size and all text marks of a PNG, or those XMP properties of a JPEG that say how a picture was made, without
+ * decoding pixels. Free with tt_image_report_free. */
 TT_API tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report);
 TT_API void tt_image_report_free(tt_image_report *report);
 

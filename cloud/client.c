@@ -11,9 +11,11 @@
 #include "cloud/result.h"
 #include "cloud/retry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* MAX_SUBMISSIONS: a service that forgets jobs is not fed for ever. */
 enum { MAX_SUBMISSIONS = 3, LONGEST_WAIT = 20, MAX_HEADERS = 4, MAX_SCALE = 4, JOB_BYTES = 64 };
@@ -383,6 +385,9 @@ tt_status tt_cloud_check_params(const tt_cloud_params *params, tt_error *err)
         return tt_fail(err, TT_ERROR_ARGUMENT,
                        "a service is waited for above 0 to 86400 s and tried 1 to 100 times, not %g s, %g s and %u",
                        params->connect_seconds, params->timeout_seconds, params->max_tries);
+    if (params->ca_file != NULL && access(params->ca_file, R_OK) != 0)
+        return tt_fail(err, TT_ERROR_IO, "%s, the file of trusted certificates, cannot be read: %s", params->ca_file,
+                       strerror(errno));
     const tt_status status = tt_http_open(&service, &http, err);
     tt_http_close(http);
     return status;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below this detail a stronger network gained nothing that shows on the photographs of docs/cloud.md. */
-static const double usual_route = 0.1;
+/* Parts of photographs below it came out of the device's own network at 38.6 dB or more (docs/cloud.md). */
+static const double usual_route = 0.2;
 
 static const char token_variable[] = "TINTYPE_CLOUD_TOKEN";
 

@@ -579,6 +579,10 @@ typedef struct tt_cloud_params {
 
 TT_API void tt_cloud_params_default(tt_cloud_params *params);
 
+/* Says without connecting whether a call with these could begin: the address is well-formed and allowed, the token has
+ * no wrong characters, allow_upload is set, and this build can talk to services (else TT_ERROR_UNSUPPORTED). */
+TT_API tt_status tt_cloud_check(tt_context *context, const tt_cloud_params *params);
+
 typedef struct tt_cloud_report {
     uint64_t sent_bytes, received_bytes; /* bodies */
     uint32_t n_tries;                    /* requests that had to be made again included */
@@ -617,6 +621,8 @@ typedef struct tt_sharpen_params {
     const char *model_hash;  /* of the latent's model */
     uint32_t vae_factor;
     double route_detail; /* AUTO: pictures with less detail than that (tt_image_detail) stay on the device; 0: all go */
+    tt_upscale_progress_fn local_progress; /* of the local network; may be NULL */
+    void *local_user;
 } tt_sharpen_params;
 
 TT_API void tt_sharpen_params_default(tt_sharpen_params *params);
@@ -630,7 +636,7 @@ typedef struct tt_sharpen_report {
 } tt_sharpen_report;
 
 /* Makes a draft larger, on the service or on this device. A service that fails or loses the connection half-way is
- * followed by the local network (AUTO). report may be NULL. */
+ * followed by the local network (AUTO). image may be NULL with CLOUD and a latent. report may be NULL. */
 TT_API tt_status tt_sharpen(tt_context *context, const tt_sharpen_params *params, const tt_image *image, tt_image *out,
                             tt_sharpen_report *report);
 

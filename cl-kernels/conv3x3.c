@@ -37,6 +37,8 @@ static tt_status check(const tt_kernels *kernels, const tt_conv3x3_args *args, t
         return tt_kernels_fail_shape(err, "conv3x3", "the matrix is not packed for a 3x3 convolution; input", in);
     if (in->border != 1)
         return tt_kernels_fail_shape(err, "conv3x3", "the input needs a border of one pixel", in);
+    if (args->activation == TT_ACT_PRELU && !matrix->has_slopes)
+        return tt_kernels_fail_shape(err, "conv3x3", "PReLU needs a matrix with slopes; output", out);
     if (in->channels != matrix->n_in)
         return tt_kernels_fail_shape(err, "conv3x3", "input channels differ from the matrix's", in);
     if (out->channels != matrix->n_out || out->batch != in->batch || out->height == 0 || out->width == 0 ||

@@ -32,6 +32,8 @@ static tt_status check(const tt_linear_args *args, tt_error *err)
         return tt_kernels_fail_shape(err, "linear", "output differs from matrix or input", out);
     if (args->in2 != NULL && !same_geometry(args->in2, out))
         return tt_kernels_fail_shape(err, "linear", "second input differs from the output", args->in2);
+    if (args->activation == TT_ACT_PRELU && !matrix->has_slopes)
+        return tt_kernels_fail_shape(err, "linear", "PReLU needs a matrix with slopes; output", out);
     if (matrix->is_geglu && (args->residual != NULL || args->activation != TT_ACT_NONE))
         return tt_kernels_fail_shape(err, "linear", "GEGLU takes neither residual nor activation; output", out);
     if (args->residual != NULL && (!same_geometry(args->residual, out) || args->residual->channels != out->channels))

@@ -89,7 +89,9 @@ typedef enum tt_activation {
     TT_ACT_GELU,       /* x * Phi(x), erf form */
     TT_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) */
     TT_ACT_RELU,
-    TT_ACT_TANH3 /* 3 * tanh(x / 3): AutoencoderTiny's clamp */
+    TT_ACT_TANH3, /* 3 * tanh(x / 3): AutoencoderTiny's clamp */
+    TT_ACT_PRELU  /* x or, below zero, slope * x with a slope for each output, which are part of the matrix (arXiv
+                     1502.01852); of linear layers and convolutions alone */
 } tt_activation;
 
 /* Makes the kernel `entry` of `file` for this set: adds -DTT_HALF=, the family and extra options (may be ""). */

@@ -235,6 +235,8 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
                                  .split = split,
                                  .geglu = o->geglu,
                                  .has_bias = !o->no_bias,
+                                 .slope = o->slope,
+                                 .leak = o->leak,
                                  .keep_float = o->keep_float,
                                  .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
@@ -309,6 +311,8 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
                                  .n_in = graph->nodes[in].plane.channels,
                                  .n_taps = 9,
                                  .has_bias = !o->no_bias,
+                                 .slope = o->slope,
+                                 .leak = o->leak,
                                  .keep_float = o->keep_float,
                                  .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);

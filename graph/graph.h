@@ -54,6 +54,8 @@ typedef struct tt_linear_op {
     bool add_residual;
     tt_value residual; /* used when add_residual */
     tt_activation activation;
+    const char *slope; /* PReLU: full name of the tensor of slopes [n_out], or NULL: ... */
+    float leak;        /* ... this is the slope of all outputs */
 } tt_linear_op;
 
 /* y = act(W x + b + residual) at every position. */
@@ -71,6 +73,8 @@ typedef struct tt_conv_op {
     bool add_residual;
     tt_value residual;
     tt_activation activation;
+    const char *slope; /* as in tt_linear_op */
+    float leak;
 } tt_conv_op;
 
 /* 3x3 convolution. */

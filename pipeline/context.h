@@ -19,6 +19,10 @@ struct tt_context {
     tt_rates rates;
 };
 
+/* The open device's units for dot products without those that a self-test found wrong, and without any where another
+ * family of kernels than the device's own is used (model.c). */
+tt_status tt_context_units(const tt_context *context, tt_dot *dot, tt_error *err);
+
 /* Starts a public call: clears the sentence and returns where the next one goes. */
 tt_error *tt_context_begin(tt_context *context);
 

@@ -184,12 +184,10 @@ const char *tt_model_family_name(const tt_model *model)
 
 /* ---- device objects */
 
-/* The device's units for dot products without those that a self-test found wrong, and without any where another family
- * of kernels than the device's own is used. */
-static tt_status find_units(const tt_model *model, tt_dot *dot, tt_error *err)
+tt_status tt_context_units(const tt_context *context, tt_dot *dot, tt_error *err)
 {
-    tt_device *device = model->context->device;
-    const tt_tuning *tuning = model->context->tuning;
+    tt_device *device = context->device;
+    const tt_tuning *tuning = context->tuning;
     *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
     if (tt_tune_store_family(device, tuning) != tt_device_caps(device)->family)
         return TT_OK;
@@ -208,7 +206,7 @@ tt_status tt_model_kernels(const tt_model *model, bool is_half, bool is_unet, tt
                             .tuning = model->context->tuning};
     if (!is_unet && kernels->arithmetic == TT_ARITHMETIC_INT8)
         kernels->arithmetic = TT_ARITHMETIC_HALF;
-    return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK : find_units(model, &kernels->dot, err);
+    return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK : tt_context_units(model->context, &kernels->dot, err);
 }
 
 const char *tt_precision_name(tt_precision precision)
@@ -223,7 +221,7 @@ static tt_dot known_units(const tt_model *model)
     tt_dot dot = {TT_DOT_NONE, TT_DOT_NONE};
     tt_error ignored = {""};
     if (model->context->device && model->arithmetic != TT_ARITHMETIC_FLOAT)
-        (void)find_units(model, &dot, &ignored);
+        (void)tt_context_units(model->context, &dot, &ignored);
     return dot;
 }
 

@@ -52,7 +52,8 @@ static void compute(const tt_reference_conv3x3_args *args, uint32_t image, uint3
     value += args->bias != NULL ? args->bias[c] : 0.0f;
     value += args->image_bias != NULL ? args->image_bias[(size_t)image * args->n_out + c] : 0.0f;
     value += args->residual != NULL ? args->residual[at] : 0.0f;
-    args->out[at] = (float)tt_reference_activate(args->activation, value);
+    args->out[at] = (float)(args->activation == TT_ACT_PRELU ? tt_reference_prelu(args->slopes[c], value)
+                                                             : tt_reference_activate(args->activation, value));
 }
 
 void tt_reference_conv3x3_part(const tt_reference_conv3x3_args *args, const tt_reference_rectangle *part)

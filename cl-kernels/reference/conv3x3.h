@@ -14,6 +14,7 @@ typedef struct tt_reference_conv3x3_args {
     const float *image_bias; /* [batch][n_out] or NULL */
     const float *residual;   /* [batch][n_out][out_height][out_width] or NULL */
     tt_activation activation;
+    const float *slopes; /* [n_out], of PReLU */
     float *out; /* [batch][n_out][out_height][out_width] */
 } tt_reference_conv3x3_args;
 

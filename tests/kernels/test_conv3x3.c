@@ -32,6 +32,9 @@ static const conv_case cases[] = {
     {"9 to 3 channels, border out", 2, 4, 3, 4, 3, 9, 3, TT_CONV_SAME, 0, 1, false, false, TT_ACT_NONE, false},
     {"time embedding, SiLU", 3, 3, 14, 3, 14, 8, 20, TT_CONV_SAME, 0, 0, true, false, TT_ACT_SILU, false},
     {"residual and bias, borders", 2, 7, 5, 7, 5, 17, 34, TT_CONV_SAME, 1, 1, true, true, TT_ACT_RELU, false},
+    {"PReLU, 34 outputs", 1, 5, 9, 5, 9, 6, 34, TT_CONV_SAME, 0, 1, false, false, TT_ACT_PRELU, false},
+    {"PReLU, residual, rows of 16", 2, 4, 16, 4, 16, 8, 64, TT_CONV_SAME, 1, 0, true, true, TT_ACT_PRELU, false},
+    {"PReLU, up", 1, 3, 5, 6, 10, 4, 12, TT_CONV_UP, 0, 0, false, false, TT_ACT_PRELU, false},
     {"rows of 13", 1, 3, 13, 3, 13, 12, 16, TT_CONV_SAME, 0, 0, false, true, TT_ACT_NONE, false},
     {"rows longer than a tile", 1, 2, 40, 2, 40, 20, 4, TT_CONV_SAME, 0, 1, false, false, TT_ACT_NONE, false},
     {"down, even", 2, 8, 6, 4, 3, 8, 12, TT_CONV_DOWN, 0, 1, false, false, TT_ACT_NONE, false},
@@ -56,6 +59,7 @@ static const conv_case quantized_cases[] = {
     {"down right and bottom", 1, 4, 6, 2, 3, 32, 40, TT_CONV_DOWN_ASYM, 0, 1, false, false, TT_ACT_NONE, false},
     {"up, odd", 1, 2, 3, 3, 6, 96, 33, TT_CONV_UP, 0, 0, false, true, TT_ACT_NONE, true},
     {"up, two panels", 1, 3, 3, 6, 6, 512, 33, TT_CONV_UP, 0, 1, false, false, TT_ACT_NONE, true},
+    {"PReLU", 1, 3, 4, 3, 4, 64, 36, TT_CONV_SAME, 0, 0, false, true, TT_ACT_PRELU, false},
     {"odd rows", 1, 3, 4, 3, 4, 7, 9, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, false},
     {"odd rows across blocks", 1, 3, 4, 3, 4, 41, 35, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, false},
 };
@@ -94,6 +98,7 @@ static tt_reference_conv3x3_args reference_args(const conv_case *c, const conv_r
                                        .image_bias = c->has_image_bias ? run->image_bias_values : NULL,
                                        .residual = c->has_residual ? run->residual_values : NULL,
                                        .activation = c->activation,
+                                       .slopes = run->weights.slopes,
                                        .out = run->want};
 }
 
@@ -108,8 +113,13 @@ static void compute_reference(const conv_case *c, conv_run *run)
 static conv_run set_up(const tt_kernels *kernels, const conv_case *c, tt_dtype dtype, bool is_asymmetric)
 {
     conv_run run = {0};
-    tt_test_matrix_spec spec = {
-        .dtype = dtype, .n_out = c->n_out, .n_in = c->n_in, .n_taps = 9, .is_asymmetric = is_asymmetric, .seed = 21};
+    tt_test_matrix_spec spec = {.dtype = dtype,
+                                .n_out = c->n_out,
+                                .n_in = c->n_in,
+                                .n_taps = 9,
+                                .is_asymmetric = is_asymmetric,
+                                .has_slopes = c->activation == TT_ACT_PRELU,
+                                .seed = 21};
     run.weights = tt_test_matrix_create(kernels, &spec);
     run.in = random_tensor(kernels, c->n_in, c->batch, c->in_height, c->in_width, 1, 22, &run.in_values);
     run.image_bias = random_tensor(kernels, c->n_out, c->batch, 1, 1, 0, 23, &run.image_bias_values);
@@ -257,6 +267,8 @@ static const conv_case dot_cases[] = {
     {"rows of 16", 1, 3, 16, 3, 16, 36, 5, TT_CONV_SAME, 1, 0, false, true, TT_ACT_RELU, false},
     {"rows of 32, batch 2", 2, 4, 32, 4, 32, 100, 66, TT_CONV_SAME, 0, 1, true, false, TT_ACT_NONE, false},
     {"rows of 23", 1, 9, 23, 9, 23, 40, 33, TT_CONV_SAME, 0, 0, false, true, TT_ACT_GELU, false},
+    {"PReLU, rows of 16", 1, 3, 16, 3, 16, 36, 37, TT_CONV_SAME, 0, 1, false, false, TT_ACT_PRELU, false},
+    {"PReLU, ragged", 2, 5, 7, 5, 7, 48, 12, TT_CONV_SAME, 0, 0, true, true, TT_ACT_PRELU, false},
     {"rows longer than a patch", 1, 3, 150, 3, 150, 32, 8, TT_CONV_SAME, 0, 1, false, false, TT_ACT_NONE, false},
     {"columns longer than a patch", 1, 300, 2, 300, 2, 32, 4, TT_CONV_SAME, 0, 0, false, false, TT_ACT_NONE, true},
     {"down, even", 2, 8, 6, 4, 3, 40, 12, TT_CONV_DOWN, 0, 1, false, true, TT_ACT_NONE, false},

@@ -29,6 +29,8 @@ static const linear_case cases[] = {
     {"channels 3 to 5", 1, 1, 7, 0, 0, 0, 0, {.n_out = 5, .n_in = 3}, TT_ACT_NONE, true, false},
     {"a tile and one position", 1, 1, 14, 0, 0, 0, 0, {.n_out = 33, .n_in = 17}, TT_ACT_SILU, true, false},
     {"tokens, batch 2", 2, 1, 77, 0, 0, 0, 0, {.n_out = 40, .n_in = 36}, TT_ACT_QUICK_GELU, false, false},
+    {"PReLU", 1, 3, 16, 0, 0, 0, 0, {.n_out = 64, .n_in = 12}, TT_ACT_PRELU, true, false},
+    {"PReLU, three parts", 1, 1, 13, 0, 0, 0, 0, {.n_out = 39, .n_in = 6, .n_parts = 3}, TT_ACT_PRELU, false, false},
     {"F16 weights", 1, 1, 29, 0, 0, 0, 0, {.dtype = TT_F16, .n_out = 64, .n_in = 32}, TT_ACT_NONE, false, false},
     {"BF16 weights, no bias",
      1,
@@ -157,6 +159,7 @@ static void compute_reference(const linear_case *c, linear_run *run)
                                      .bias = run->weights.bias,
                                      .residual = c->has_residual ? run->residual_values : NULL,
                                      .activation = c->activation,
+                                     .slopes = run->weights.slopes,
                                      .is_geglu = c->matrix.is_geglu,
                                      .out = run->want};
     tt_reference_linear(&args);
@@ -168,6 +171,7 @@ static linear_run set_up(const tt_kernels *kernels, const linear_case *c)
     tt_test_matrix_spec spec = c->matrix;
     spec.dtype = spec.dtype == TT_F64 ? TT_F32 : spec.dtype; /* unset in the table */
     spec.n_taps = 1;
+    spec.has_slopes = c->activation == TT_ACT_PRELU;
     spec.seed = 11;
     run.weights = tt_test_matrix_create(kernels, &spec);
     run.n_results = spec.is_geglu ? spec.n_out / 2 : spec.n_out;
@@ -309,6 +313,7 @@ static const linear_case dot_cases[] = {
     {"whole blocks and vectors", 1, 1, 48, 0, 0, 0, 0, {.n_out = 64, .n_in = 128}, TT_ACT_NONE, true, false},
     {"a vector and one position", 1, 1, 17, 0, 0, 0, 0, {.n_out = 33, .n_in = 65}, TT_ACT_SILU, true, false},
     {"tokens, batch 2", 2, 1, 77, 0, 0, 0, 0, {.n_out = 40, .n_in = 36}, TT_ACT_QUICK_GELU, false, false},
+    {"PReLU", 1, 1, 37, 0, 0, 0, 0, {.n_out = 36, .n_in = 64}, TT_ACT_PRELU, true, false},
     {"F16 weights", 1, 1, 93, 0, 0, 0, 0, {.dtype = TT_F16, .n_out = 96, .n_in = 100}, TT_ACT_NONE, false, false},
     {"no bias",
      1,

@@ -36,6 +36,8 @@ static const tile_case cases[] = {
     {"down", 9, 1, 4, 5, 7, 9, 33, 0, 36, TT_CONV_DOWN, 1, 0, false, true, true, TT_ACT_NONE},
     {"down right and bottom", 9, 1, 4, 2, 9, 5, 33, 0, 7, TT_CONV_DOWN_ASYM, 1, 0, false, false, false, TT_ACT_NONE},
     {"up, odd height", 9, 2, 7, 10, 4, 5, 34, 0, 33, TT_CONV_UP, 1, 1, false, false, true, TT_ACT_SILU},
+    {"PReLU", 9, 1, 3, 7, 3, 7, 40, 0, 34, TT_CONV_SAME, 0, 0, false, false, false, TT_ACT_PRELU},
+    {"same, PReLU", 9, 2, 7, 5, 7, 5, 36, 0, 37, TT_CONV_SAME, 1, 1, false, true, true, TT_ACT_PRELU},
 };
 
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
@@ -102,6 +104,7 @@ static void compute_linear(tile_run *run)
                                      .bias = run->weights.bias,
                                      .residual = c->has_residual ? run->residual_values : NULL,
                                      .activation = c->activation,
+                                     .slopes = run->weights.slopes,
                                      .is_geglu = c->is_geglu,
                                      .out = run->want};
     tt_reference_linear(&args);
@@ -124,6 +127,7 @@ static void compute_conv3x3(tile_run *run)
                                       .image_bias = c->has_image_bias ? run->image_bias_values : NULL,
                                       .residual = c->has_residual ? run->residual_values : NULL,
                                       .activation = c->activation,
+                                      .slopes = run->weights.slopes,
                                       .out = run->want};
     tt_reference_conv3x3(&args);
 }
@@ -139,6 +143,7 @@ static tile_run set_up(const tt_kernels *storage, const tt_test_tile_form *form,
                                 .n_taps = c->n_taps,
                                 .split = c->split,
                                 .is_geglu = c->is_geglu,
+                                .has_slopes = c->activation == TT_ACT_PRELU,
                                 .seed = 72};
     run.weights = tt_test_matrix_create(&run.kernels, &spec);
     assert_int_equal(run.weights.matrix.arithmetic, form->arithmetic);

@@ -16,7 +16,7 @@ typedef struct tt_test_tile_form {
 } tt_test_tile_form;
 
 /* Shapes: the first five have one tap, the others nine. */
-enum { TT_TEST_TILE_CASES = 10 };
+enum { TT_TEST_TILE_CASES = 12 };
 
 /* Runs a form for a shape: on CPUs one of its variants, another one for each shape. Returns how many ran. */
 size_t tt_test_gpu_tile(const tt_kernels *storage, const tt_test_tile_form *form, size_t index, tt_dtype dtype);

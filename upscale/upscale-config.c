@@ -1,0 +1,223 @@
+/* upscale-config.c - which network a file holds, told by names and shapes of its tensors. */
+#include "upscale/upscale-build.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *tt_upscale_kind_name(tt_upscale_kind kind)
+{
+    static const char *const names[] = {"srvgg", "rrdb", "upconv7", "fsrcnn", "espcn"};
+    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "?";
+}
+
+enum { MAX_FEATURES = 1024, MAX_UNSHUFFLE = 4, MAX_SCALE = 4 };
+
+static const char *const prefixes[] = {"", "params_ema.", "params."};
+
+/* A file with the prefix and layout that are tried. */
+typedef struct tt_look {
+    const tt_tensor_file *file;
+    const tt_upscale_config *config;
+} tt_look;
+
+/* The stored tensor of a builder's name, NULL when there is none. */
+static const tt_tensor *look_up(const tt_look *look, const char *canonical)
+{
+    tt_tensor_place place;
+    char name[TT_MAX_NAME + 16];
+    if (!tt_upscale_name(look->config, canonical, &place))
+        return NULL;
+    (void)snprintf(name, sizeof name, "%s%s", look->config->prefix, place.name);
+    return tt_tensor_file_find(look->file, name);
+}
+
+static const tt_tensor *look_up_conv(const tt_look *look, uint32_t index, const char *suffix)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "conv%u.%s", (unsigned)index, suffix);
+    return look_up(look, name);
+}
+
+/* True for weights of a convolution with `side` taps along each side and a number of outputs that can be. */
+static bool is_conv(const tt_tensor *tensor, uint32_t side)
+{
+    return tensor && tensor->n_dims == 4 && tensor->dims[2] == side && tensor->dims[3] == side &&
+           tensor->dims[0] >= 1 && tensor->dims[0] <= MAX_FEATURES && tensor->dims[1] >= 1 &&
+           tensor->dims[1] <= MAX_FEATURES;
+}
+
+static tt_status fail_unknown(const tt_tensor_file *file, tt_error *err)
+{
+    return tt_fail(err, TT_ERROR_UNSUPPORTED,
+                   "%s: this is no super-resolution network that is known; looked for the tensors of SRVGGNetCompact "
+                   "(body.0.weight, body.1.weight), RRDBNet (conv_first.weight), upconv_7, FSRCNN and ESPCN "
+                   "(conv0.weight)",
+                   tt_tensor_file_path(file));
+}
+
+static tt_status fail_shape(const tt_look *look, const char *canonical, const char *expected, tt_error *err)
+{
+    const tt_tensor *tensor = look_up(look, canonical);
+    char shape[160] = "no such tensor";
+    if (tensor)
+        tt_shape_text(tensor->n_dims, tensor->dims, shape, sizeof shape);
+    return tt_fail(err, TT_ERROR_FORMAT, "%s: %s (%s in %s) has the shape %s, expected %s",
+                   tt_tensor_file_path(look->file), tensor ? tensor->name : canonical,
+                   canonical, tt_upscale_kind_name(look->config->kind), shape, expected);
+}
+
+/* Side of the pixel shuffle that makes n channels of n_outs outputs, 0: none. */
+static uint32_t shuffle_side(uint32_t n_outs, uint32_t n_channels)
+{
+    for (uint32_t side = 1; side <= MAX_SCALE; side++)
+        if (n_outs == n_channels * side * side)
+            return side;
+    return 0;
+}
+
+/* ---- convolutions in a row: SRVGGNetCompact, upconv_7, FSRCNN, ESPCN */
+
+/* Counts them and notes their outputs; every one takes what the one before gives. */
+static tt_status read_convs(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    const tt_tensor *tensor;
+    char name[32];
+    for (c->n_convs = 0; (tensor = look_up_conv(look, c->n_convs, "weight")) != NULL; c->n_convs++) {
+        (void)snprintf(name, sizeof name, "conv%u.weight", (unsigned)c->n_convs);
+        bool is_first = c->n_convs == 0, is_transposed = c->kind == TT_UPSCALE_UPCONV7 && c->n_convs == 6;
+        if (c->n_convs == TT_UPSCALE_MAX_CONVS)
+            return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: a network of more than %d convolutions is not known",
+                           tt_tensor_file_path(look->file), (int)TT_UPSCALE_MAX_CONVS);
+        uint64_t n_in = tensor->n_dims == 4 ? tensor->dims[is_transposed ? 0 : 1] : 0;
+        bool fits = is_first || n_in == c->n_outs[c->n_convs - 1];
+        if (!fits || !(is_conv(tensor, 1) || is_conv(tensor, 3) || is_conv(tensor, 5) || is_conv(tensor, 4)))
+            return fail_shape(look, name, "weights of a convolution that takes what the one before it gives", err);
+        c->n_outs[c->n_convs] = (uint32_t)tensor->dims[is_transposed ? 1 : 0];
+    }
+    return TT_OK;
+}
+
+/* Checks that convolution i has `side` taps along a side. */
+static tt_status check_side(const tt_look *look, uint32_t index, uint32_t side, tt_error *err)
+{
+    char name[32], expected[64];
+    if (is_conv(look_up_conv(look, index, "weight"), side))
+        return TT_OK;
+    (void)snprintf(name, sizeof name, "conv%u.weight", (unsigned)index);
+    (void)snprintf(expected, sizeof expected, "weights of a convolution of %u x %u", (unsigned)side, (unsigned)side);
+    return fail_shape(look, name, expected, err);
+}
+
+/* Taps of convolution i of a network along a side. */
+static uint32_t conv_side(const tt_upscale_config *c, uint32_t index)
+{
+    bool is_inner = index > 1 && index + 2 < c->n_convs;
+    switch (c->kind) {
+    case TT_UPSCALE_FSRCNN:
+        return index == 0 ? 5 : is_inner ? 3 : 1;
+    case TT_UPSCALE_ESPCN:
+        return index == 0 ? 5 : 3;
+    case TT_UPSCALE_UPCONV7:
+        return index == 6 ? 4 : 3;
+    default:
+        return 3;
+    }
+}
+
+static tt_status check_row(const tt_look *look, tt_upscale_config *c, uint32_t n_channels, uint32_t least,
+                           tt_error *err)
+{
+    tt_status status = read_convs(look, c, err);
+    if (status == TT_OK && (c->n_convs < least || (c->kind == TT_UPSCALE_UPCONV7 && c->n_convs != 7)))
+        status = tt_fail(err, TT_ERROR_FORMAT, "%s: %u convolutions of %s were found, expected %u%s",
+                         tt_tensor_file_path(look->file), (unsigned)c->n_convs, tt_upscale_kind_name(c->kind),
+                         (unsigned)least, c->kind == TT_UPSCALE_UPCONV7 ? "" : " or more");
+    for (uint32_t i = 0; i < c->n_convs && status == TT_OK; i++) {
+        status = check_side(look, i, conv_side(c, i), err);
+        c->margin += conv_side(c, i) / 2;
+    }
+    c->n_channels = n_channels;
+    c->first_side = conv_side(c, 0);
+    const tt_tensor *first = look_up_conv(look, 0, "weight");
+    if (status == TT_OK && first->dims[1] != n_channels)
+        status = fail_shape(look, "conv0.weight", n_channels == 3 ? "3 inputs (RGB)" : "1 input (luma)", err);
+    return status;
+}
+
+/* The last convolution's outputs are the pixels of a shuffle. */
+static tt_status read_shuffle(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    char name[32];
+    c->scale = shuffle_side(c->n_outs[c->n_convs - 1], c->n_channels);
+    if (c->scale > 0)
+        return TT_OK;
+    (void)snprintf(name, sizeof name, "conv%u.weight", (unsigned)(c->n_convs - 1));
+    return fail_shape(look, name, "outputs for a pixel shuffle of 1 to 4", err);
+}
+
+static tt_status derive_row(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    bool is_luma = c->kind == TT_UPSCALE_FSRCNN || c->kind == TT_UPSCALE_ESPCN;
+    uint32_t least = c->kind == TT_UPSCALE_UPCONV7 ? 7 : c->kind == TT_UPSCALE_FSRCNN ? 4 : 2;
+    tt_status status = check_row(look, c, is_luma ? 1 : 3, least, err);
+    if (status != TT_OK || c->kind != TT_UPSCALE_UPCONV7)
+        return status == TT_OK ? read_shuffle(look, c, err) : status;
+    if (c->n_outs[6] != 3)
+        return fail_shape(look, "conv6.weight", "3 outputs (RGB)", err);
+    c->scale = 2;
+    c->pad = 7;
+    c->margin = 0; /* its padding shows it all that it sees */
+    return TT_OK;
+}
+
+/* ---- which one */
+
+static bool has(const tt_look *look, const char *canonical)
+{
+    return look_up(look, canonical) != NULL;
+}
+
+/* Tries one layout and prefix. */
+static bool recognise(const tt_look *look, tt_upscale_config *c)
+{
+    const tt_tensor *first;
+    if (strcmp(c->layout, "plain") != 0 && has(look, "first.weight") && has(look, "block0.rdb1.conv1.weight")) {
+        c->kind = TT_UPSCALE_RRDB;
+        return true;
+    }
+    c->kind = TT_UPSCALE_SRVGG;
+    if (strcmp(c->layout, "plain") != 0)
+        return strcmp(c->layout, "basicsr") == 0 && has(look, "conv0.weight") && has(look, "conv0.slope");
+    if ((first = look_up_conv(look, 0, "weight")) == NULL || first->n_dims != 4)
+        return false;
+    bool has_slopes = has(look, "conv0.slope"), is_wide = first->dims[2] == 5;
+    c->kind = is_wide ? (has_slopes ? TT_UPSCALE_FSRCNN : TT_UPSCALE_ESPCN)
+                      : (has_slopes ? TT_UPSCALE_SRVGG : TT_UPSCALE_UPCONV7);
+    return true;
+}
+
+tt_status tt_upscale_config_derive(const tt_tensor_file *file, tt_upscale_config *c, tt_error *err)
+{
+    static const char *const layouts[] = {"basicsr", "esrgan", "old-esrgan", "plain"};
+    tt_look look = {file, c};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (size_t j = 0; j < sizeof prefixes / sizeof *prefixes; j++) {
+            *c = (tt_upscale_config){.layout = layouts[i], .prefix = prefixes[j], .unshuffle = 1};
+            if (!recognise(&look, c))
+                continue;
+            return c->kind == TT_UPSCALE_RRDB ? fail_unknown(file, err) : derive_row(&look, c, err);
+        }
+    return fail_unknown(file, err);
+}
+
+double tt_upscale_flops_per_pixel(const tt_upscale_config *c)
+{
+    double sum = 0, n_in = c->n_channels;
+    for (uint32_t i = 0; i < c->n_convs; i++) {
+        double side = conv_side(c, i);
+        /* Of a transposed convolution every output pixel sees a quarter of the taps, and there are four. */
+        sum += 2.0 * n_in * side * side * c->n_outs[i];
+        n_in = c->n_outs[i];
+    }
+    return sum;
+}

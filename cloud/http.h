@@ -1,7 +1,13 @@
 /* http.h - one HTTP exchange, a thin layer over libcurl; used inside this room.
  *
  * Certificates are always checked. Redirects are not followed: a service that moves says so and the user decides. Plain
- * http is taken for loopback addresses only. Nothing of a token ever reaches a sentence or a log. */
+ * http is taken for loopback addresses only. Nothing of a token ever reaches a sentence or a log.
+ *
+ * Process-wide state: libcurl counts its users itself, and that count is safe with threads from libcurl 7.84 on. Each
+ * tt_http is one user, from tt_http_open to tt_http_close; an application that uses libcurl too is another. tintype
+ * keeps nothing global of its own, and SIGPIPE is held back in the calling thread during an exchange alone.
+ *
+ * Without libcurl (TINTYPE_CLOUD=OFF) tt_http_open fails with TT_ERROR_UNSUPPORTED. */
 #ifndef TT_CLOUD_HTTP_H
 #define TT_CLOUD_HTTP_H
 
@@ -18,18 +24,20 @@ typedef struct tt_http_service {
     double connect_seconds;
 } tt_http_service;
 
-/* Called while bytes move, several times a second; false stops with TT_ERROR_CANCELLED. */
+/* Called several times a second, whether bytes move or not; false stops with TT_ERROR_CANCELLED. to_receive is 0 until
+ * the answer says its length. */
 typedef bool (*tt_http_progress_fn)(void *user, uint64_t sent, uint64_t to_send, uint64_t received,
                                     uint64_t to_receive);
 
 typedef struct tt_http_request {
     const char *method;         /* "GET", "POST", "DELETE" */
-    const char *path;           /* "/v1/upscales?scale=2", appended to the base; or a whole URL of the same origin */
+    const char *path;           /* "/v1/upscales?scale=2", appended to the base */
     const char *const *headers; /* n_headers lines "Name: value" */
     size_t n_headers;
     const void *body; /* NULL: none */
     size_t n_body_bytes;
     double timeout_seconds; /* of the exchange */
+    double stall_seconds;   /* ... and without a byte in either direction */
     size_t max_bytes;       /* of an answer's body: longer ones fail */
     tt_http_progress_fn progress;
     void *user;
@@ -44,9 +52,9 @@ typedef struct tt_http_answer {
     char digest[72];         /* SHA-256 of the body as the service gave it (Repr-Digest, RFC 9530), hex; "": none */
     uint32_t queue_position; /* TT-Queue-Position; 0: not said */
     tt_text body;
-} tt_http_answer;
+} tt_http_answer; /* of header values, what is too long or no visible ASCII is left out */
 
-/* Makes a handle that keeps connections open. Checks the URL. */
+/* Makes a handle that keeps connections open. Checks the URL and the token's characters; nothing is connected. */
 tt_status tt_http_open(const tt_http_service *service, tt_http **http, tt_error *err);
 void tt_http_close(tt_http *http);
 

@@ -18,6 +18,10 @@ install(FILES
 
 # pkg-config finds the prefix from its own place, so that an installed tree can be moved.
 file(RELATIVE_PATH TINTYPE_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+set(TINTYPE_PC_CLOUD "")
+if(TINTYPE_CLOUD)
+    set(TINTYPE_PC_CLOUD " libcurl")
+endif()
 configure_file(cmake/tintype.pc.in tintype.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/tintype.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 

@@ -6,7 +6,7 @@ set -euo pipefail
 
 goal=${1:-demo}
 build_packages=(cmake gcc libc6-dev make libjansson-dev libpng-dev zlib1g-dev libutf8proc-dev libssl-dev libstb-dev
-    opencl-c-headers)
+    opencl-c-headers libcurl4-openssl-dev)
 check_packages=(libcmocka-dev ninja-build git clang clang-format libclang-rt-14-dev g++ pocl-opencl-icd
     ocl-icd-libopencl1 mesa-opencl-icd oclgrind python3 python3-pip gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     qemu-user-static libsqlite3-dev libpq-dev libmicrohttpd-dev libseccomp-dev postgresql)

@@ -574,6 +574,10 @@ typedef struct tt_cloud_params {
 
 TT_API void tt_cloud_params_default(tt_cloud_params *params);
 
+/* Says without connecting whether a call with these could begin: the address is well-formed and allowed, the token has
+ * no wrong characters, allow_upload is set, and this build can talk to services (else TT_ERROR_UNSUPPORTED). */
+TT_API tt_status tt_cloud_check(tt_context *context, const tt_cloud_params *params);
+
 typedef struct tt_cloud_report {
     uint64_t sent_bytes, received_bytes; /* bodies */
     uint32_t n_tries;                    /* requests that had to be made again included */

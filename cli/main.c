@@ -59,6 +59,14 @@ static const char selftest_details[] =
     "any\n"
     "more; the text that is printed says everything that a report needs. Exit code 1: something does not work.\n";
 
+static const char upscale_details[] =
+    "\n"
+    "  tintype upscale small.png -o large.png                  twice as large\n"
+    "  tintype upscale small.png -o large.png --scale 4 --upscale-model realesrgan-x4plus.safetensors\n"
+    "\n"
+    "Networks: SRVGGNetCompact and RRDBNet (Real-ESRGAN, ESRGAN), upconv_7 (waifu2x), FSRCNN and ESPCN. A picture's\n"
+    "parameters and AI marks are kept; one that does not say that it is AI's is marked as algorithmically enhanced.\n";
+
 static const char compare_details[] =
     "\n"
     "  tintype compare -m f16.safetensors -m q8.gguf -m q4.gguf --report fidelity.html\n"
@@ -80,6 +88,7 @@ static const char bench_details[] =
 
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
+    {"upscale", CLI_IN_UPSCALE, 1, 1, "FILE", "make a picture larger with a network", upscale_details, cli_upscale},
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
     {"bench", CLI_IN_BENCH, 0, 0, "", "measure this device: starts, seconds per picture, every kernel", bench_details,
      cli_bench_command},

@@ -17,8 +17,9 @@ enum {
     CLI_IN_BENCH = 256,
     CLI_IN_TUNE = 512,
     CLI_IN_SELFTEST = 1024,
+    CLI_IN_UPSCALE = 2048,
     CLI_IN_MODEL = CLI_IN_GENERATE | CLI_IN_STAGE | CLI_IN_PLAN,
-    CLI_IN_ALL = 2047
+    CLI_IN_ALL = 4095
 };
 
 enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
@@ -61,6 +62,8 @@ typedef struct cli_options {
     const char *export, *import, *only;
     double seconds;
     bool again, tune;
+    const char *upscale_model;
+    uint32_t scale, tile;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
 } cli_options;

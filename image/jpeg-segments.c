@@ -1,6 +1,8 @@
 /* jpeg-segments.c - walks markers: segments with a length, and behind each SOS coded data up to the next marker. */
 #include "image/jpeg-segments.h"
 
+#include <string.h>
+
 enum {
     TEM = 0x01,
     SOF0 = 0xc0, /* the first of the frames' headers */
@@ -13,6 +15,7 @@ enum {
     SOI = 0xd8,
     EOI = 0xd9,
     SOS = 0xda,
+    APP1 = 0xe1,
     MAX_SCANS = 100, /* real progressive files have about 10 */
     N_TABLE_HEAD = 17,
     MAX_CODES = 256,
@@ -150,4 +153,27 @@ tt_status tt_jpeg_read_size(const uint8_t *bytes, size_t n_bytes, const char *wh
     }
     return tt_fail(err, TT_ERROR_FORMAT, "%s: the JPEG cannot be read: no frame with a size stands at its beginning",
                    what);
+}
+
+bool tt_jpeg_find_xmp(const uint8_t *bytes, size_t n_bytes, const char **packet, size_t *n_packet)
+{
+    static const char signature[] = "http://ns.adobe.com/xap/1.0/"; /* its zero belongs to it */
+    size_t at = 2;                                                  /* behind SOI */
+    while (n_bytes >= 4 && at <= n_bytes - 4 && bytes[at] == 0xff) {
+        const uint8_t code = bytes[at + 1];
+        const size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        if (code == 0xff) { /* a fill byte */
+            at++;
+            continue;
+        }
+        if (code == SOS || code == EOI || code < SOF0 || length < 2 || length > n_bytes - at - 2)
+            break;
+        if (code == APP1 && length >= 2 + sizeof signature && memcmp(bytes + at + 4, signature, sizeof signature) == 0) {
+            *packet = (const char *)bytes + at + 4 + sizeof signature;
+            *n_packet = length - 2 - sizeof signature;
+            return true;
+        }
+        at += 2 + length;
+    }
+    return false;
 }

@@ -17,4 +17,8 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
 tt_status tt_jpeg_read_size(const uint8_t *bytes, size_t n_bytes, const char *what, uint32_t *width, uint32_t *height,
                             tt_error *err);
 
+/* The XMP packet (ISO 16684-3, an APP1 segment before the first scan): its text, not terminated. False where there is
+ * none. */
+bool tt_jpeg_find_xmp(const uint8_t *bytes, size_t n_bytes, const char **packet, size_t *n_packet);
+
 #endif

@@ -2,6 +2,7 @@
  * random draws is that of diffusers' pipelines, so that equal noise gives equal pictures. */
 #include "pipeline/denoise.h"
 #include "base/system-memory.h"
+#include "pipeline/latent.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -416,21 +417,26 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     return status;
 }
 
+tt_status tt_decode_values(tt_model *model, const float *values, uint32_t height, uint32_t width, float *image,
+                           tt_vae_tile_fn tile, void *user, tt_error *err)
+{
+    uint32_t f = model->vae_config.factor;
+    tt_status status = tt_model_need_vae(model, err);
+    if (status == TT_OK)
+        status = tt_vae_decode(model->vae, values, 1, height, width, image, tile, user, err);
+    size_t n_image = (size_t)3 * height * width * f * f;
+    return status == TT_OK ? check_finite(image, n_image, "decoded picture", model, err) : status;
+}
+
 tt_status tt_decode_latent(tt_model *model, const float *latent, uint32_t height, uint32_t width, float *image,
                            tt_vae_tile_fn tile, void *user, tt_error *err)
 {
-    const tt_vae_config *vae = &model->vae_config;
-    size_t n = (size_t)vae->latent_channels * height * width;
-    tt_status status = tt_model_need_vae(model, err);
-    if (status != TT_OK)
-        return status;
-    float *unscaled = malloc(n * sizeof *unscaled);
-    if (!unscaled)
-        return tt_fail_memory(err, "latents", n * sizeof *unscaled);
-    for (size_t i = 0; i < n; i++)
-        unscaled[i] = (float)((double)latent[i] / vae->scaling_factor + vae->shift_factor);
-    status = tt_vae_decode(model->vae, unscaled, 1, height, width, image, tile, user, err);
-    free(unscaled);
-    size_t n_image = (size_t)3 * height * width * vae->factor * vae->factor;
-    return status == TT_OK ? check_finite(image, n_image, "decoded picture", model, err) : status;
+    size_t n = (size_t)model->vae_config.latent_channels * height * width;
+    float *values = malloc(n * sizeof *values);
+    if (!values)
+        return tt_fail_memory(err, "latents", n * sizeof *values);
+    tt_latent_unscale(&model->vae_config, latent, n, values);
+    tt_status status = tt_decode_values(model, values, height, width, image, tile, user, err);
+    free(values);
+    return status;
 }

@@ -50,4 +50,8 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
 tt_status tt_decode_latent(tt_model *model, const float *latent, uint32_t height, uint32_t width, float *image,
                            tt_vae_tile_fn tile, void *user, tt_error *err);
 
+/* The same with values that have no scaling factor inside. */
+tt_status tt_decode_values(tt_model *model, const float *values, uint32_t height, uint32_t width, float *image,
+                           tt_vae_tile_fn tile, void *user, tt_error *err);
+
 #endif

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "base/system-memory.h"
 #include "pipeline/denoise.h"
+#include "pipeline/latent.h"
 #include "pipeline/preview.h"
 #include "pipeline/request.h"
 
@@ -129,25 +130,6 @@ static float *mask_to_float(const tt_image *mask)
     for (size_t i = 0; out && i < plane; i++)
         out[i] = (float)mask->pixels[i] / 255.0f;
     return out;
-}
-
-/* [3][H][W] in -1..1 -> RGB bytes, rounded as diffusers does. */
-static tt_status float_to_image(const float *values, uint32_t width, uint32_t height, tt_image *image, tt_error *err)
-{
-    size_t plane = (size_t)width * height;
-    image->pixels = malloc(3 * plane);
-    if (!image->pixels)
-        return tt_fail_memory(err, "the picture", 3 * plane);
-    image->width = width;
-    image->height = height;
-    image->n_channels = 3;
-    for (size_t p = 0; p < plane; p++)
-        for (size_t c = 0; c < 3; c++) {
-            float v = values[c * plane + p] * 0.5f + 0.5f;
-            v = v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
-            image->pixels[p * 3 + c] = (uint8_t)lrintf(v * 255.0f);
-        }
-    return TT_OK;
 }
 
 /* ---- the request */
@@ -282,13 +264,30 @@ static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_j
     status = tt_decode_latent(model, data->latents + job->image * data->n_latent, job->latent_height, job->latent_width,
                               pixels, tile_starts, job, err);
     if (status == TT_OK)
-        status = float_to_image(pixels, p->width, p->height, image, err);
+        status = tt_image_from_floats(pixels, p->width, p->height, image, err);
     tt_memory_watch_look(&job->watch);
     free(pixels);
     stats->decode_ms += tt_clock_ms() - begun;
     if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, tt_clock_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
     return status;
+}
+
+/* Latent and picture of one image, as far as they are asked for. */
+static tt_status hand_over(tt_model *model, const tt_generate_params *p, tt_job *job, const tt_request_data *data,
+                           tt_image *images, tt_generate_stats *stats, tt_error *err)
+{
+    tt_status status = TT_OK;
+    if (p->latents)
+        status = tt_latent_take(model, data->latents + job->image * data->n_latent, job->latent_height,
+                                job->latent_width, &p->latents[job->image], err);
+    if (status != TT_OK)
+        return status;
+    if (!p->skip_decode)
+        return decode_image(model, p, job, data, &images[job->image], stats, err);
+    return report(job, TT_PHASE_DONE, 1, 1, 0.0, NULL)
+               ? TT_OK
+               : tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
 }
 
 static int64_t choose_seed(int64_t seed)
@@ -312,7 +311,7 @@ static tt_status make_images(tt_model *model, const tt_generate_params *p, tt_jo
     tt_memory_watch_look(&job->watch);
     leave_unet(model, job, data);
     for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++)
-        status = decode_image(model, p, job, data, &images[job->image], stats, err);
+        status = hand_over(model, p, job, data, images, stats, err);
     return status;
 }
 
@@ -356,6 +355,14 @@ static tt_status plan_memory(tt_model *model, const tt_generate_params *p, tt_jo
     return TT_OK;
 }
 
+static void clear_results(const tt_generate_params *params, tt_image *images)
+{
+    if (images)
+        memset(images, 0, params->n_images * sizeof *images);
+    if (params->latents)
+        memset(params->latents, 0, params->n_images * sizeof *params->latents);
+}
+
 tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images, tt_generate_stats *stats)
 {
     tt_error *err = tt_context_begin(model->context);
@@ -365,9 +372,11 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     tt_status status = tt_request_check(model, params, err);
     if (status == TT_OK && !params->prompt)
         status = tt_fail(err, TT_ERROR_ARGUMENT, "no prompt was given");
+    if (status == TT_OK && params->skip_decode && !params->latents)
+        status = tt_fail(err, TT_ERROR_ARGUMENT, "neither pictures nor latents are asked for");
     if (status != TT_OK)
         return status;
-    memset(images, 0, params->n_images * sizeof *images);
+    clear_results(params, images);
     atomic_store(&model->cancelled, false);
     tt_job job = {.model = model,
                   .params = params,
@@ -390,7 +399,9 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     free(job.preview.pixels);
     free_data(&data);
     tt_memory_leave(model, &job.memory);
-    for (uint32_t i = 0; i < params->n_images && status != TT_OK; i++)
-        tt_image_free(&images[i]);
+    for (uint32_t i = 0; i < params->n_images && status != TT_OK; i++) {
+        tt_image_free(images ? &images[i] : NULL);
+        tt_latent_free(params->latents ? &params->latents[i] : NULL);
+    }
     return status;
 }

@@ -116,7 +116,8 @@ static tt_status find_programs(service_command *c, tt_error *err)
     (void)snprintf(c->gate_path, sizeof c->gate_path, "%s/tintype-gate", self);
     (void)snprintf(c->worker_path, sizeof c->worker_path, "%s/tintype-worker", self);
     if (access(c->gate_path, X_OK) != 0 || access(c->worker_path, X_OK) != 0)
-        return tt_fail(err, TT_ERROR_IO, "tintype-gate and tintype-worker are expected beside this program, in %s", self);
+        return tt_fail(err, TT_ERROR_IO, "tintype-gate and tintype-worker are expected beside this program, in %s",
+                       self);
     return TT_OK;
 }
 

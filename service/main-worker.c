@@ -38,9 +38,11 @@ static size_t make_options(worker_command *command, tt_option options[N_OPTIONS]
         {"ledger", "ADDRESS", TT_OPTION_TEXT, &p->ledger,
          "sqlite:FILE or postgresql://...; sqlite:tintype-jobs.sqlite"},
         {"device", "NAME", TT_OPTION_TEXT, &p->device, "which OpenCL device, by index or a part of its name"},
-        {"upscale-model", "FILE", TT_OPTION_TEXT, &p->upscale_model, "a network instead of the small one that comes along"},
+        {"upscale-model", "FILE", TT_OPTION_TEXT, &p->upscale_model,
+         "a network instead of the small one that comes along"},
         {"model", "FILE", TT_OPTION_LIST, &command->models, "a model that decodes latents; repeatable"},
-        {"lease", "SECONDS", TT_OPTION_SECONDS, &p->bounds.lease_seconds, "a silent worker loses its job after that: 30"},
+        {"lease", "SECONDS", TT_OPTION_SECONDS, &p->bounds.lease_seconds,
+         "a silent worker loses its job after that: 30"},
         {"keep", "SECONDS", TT_OPTION_SECONDS, &p->bounds.keep_seconds, "as the gate has it: 3600"},
         {"decode-memory", "N", TT_OPTION_U64, &p->sandbox.max_memory, "bytes for decoding one picture: 512M"},
         {"decode-time", "SECONDS", TT_OPTION_SECONDS, &p->sandbox.seconds, "... and seconds: 10"},
@@ -62,12 +64,13 @@ static int print_help(const tt_option *options, size_t n)
 {
     tt_text text = {0};
     tt_options_help(options, n, &text);
-    (void)printf("tintype-worker [OPTION]...: takes pictures from the gate's ledger and makes them larger\n\n"
-                 "Options:\n%s\n"
-                 "SIGTERM or SIGINT: finishes the job in work and ends with 0; a second one ends it at once, and another\n"
-                 "worker gets the job when its lease is over. Exit codes: 1 the worker cannot work, 2 the command line is\n"
-                 "wrong.\n",
-                 text.bytes != NULL ? text.bytes : "");
+    (void)printf(
+        "tintype-worker [OPTION]...: takes pictures from the gate's ledger and makes them larger\n\n"
+        "Options:\n%s\n"
+        "SIGTERM or SIGINT: finishes the job in work and ends with 0; a second one ends it at once, and another\n"
+        "worker gets the job when its lease is over. Exit codes: 1 the worker cannot work, 2 the command line is\n"
+        "wrong.\n",
+        text.bytes != NULL ? text.bytes : "");
     tt_text_free(&text);
     return 0;
 }

@@ -10,8 +10,8 @@ enum { TT_SUPERVISED_MAX = 64 };
 
 /* One program. argv and what it points to are the caller's. */
 typedef struct tt_supervised {
-    const char *const *argv; /* argv[0] is its path; ended by NULL */
-    pid_t pid;               /* 0: it is not running */
+    const char *const *argv;  /* argv[0] is its path; ended by NULL */
+    pid_t pid;                /* 0: it is not running */
     double started, start_at; /* by tt_clock_seconds */
     double wait_seconds;      /* before it is started again */
 } tt_supervised;

@@ -71,10 +71,11 @@ tt_status worker_latent_read(tt_worker *worker, const tt_job *job, const uint8_t
         return status;
     const worker_model *m = find_model(worker, info.model_hash);
     if (m == NULL)
-        return tt_fail(err, TT_ERROR_UNSUPPORTED, "this service has no model whose hash begins with %s: send the picture",
-                       info.model_hash);
+        return tt_fail(err, TT_ERROR_UNSUPPORTED,
+                       "this service has no model whose hash begins with %s: send the picture", info.model_hash);
     status = tt_body_read_latent(body, n_bytes, &latent, err);
-    if (status == TT_OK && (latent.channels != m->info.latent_channels || latent.height * m->info.vae_factor != info.height))
+    if (status == TT_OK &&
+        (latent.channels != m->info.latent_channels || latent.height * m->info.vae_factor != info.height))
         status = tt_fail(err, TT_ERROR_FORMAT, "the latent is not one of this model: it has %u channels, the model %u",
                          latent.channels, m->info.latent_channels);
     if (status == TT_OK) {

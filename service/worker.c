@@ -21,14 +21,15 @@ typedef struct worker_run {
     tt_worker *worker;
     tt_ledger *ledger;
     tt_heartbeat *heartbeat;
-    char name[96]; /* unique among processes of all machines */
+    char name[96];     /* unique among processes of all machines */
     double away_since; /* of a ledger that is away; 0: it is there */
 } worker_run;
 
 void tt_worker_params_default(tt_worker_params *params)
 {
-    *params = (tt_worker_params){
-        .bounds = {.keep_seconds = 3600, .lease_seconds = 30}, .sandbox = tt_sandbox_limits_default(), .patience_seconds = 60};
+    *params = (tt_worker_params){.bounds = {.keep_seconds = 3600, .lease_seconds = 30},
+                                 .sandbox = tt_sandbox_limits_default(),
+                                 .patience_seconds = 60};
 }
 
 static tt_status make_name(char name[96], tt_error *err)
@@ -98,8 +99,7 @@ static tt_status report_failure(worker_run *run, const tt_job *job, const tt_wor
     if (!work->is_final)
         sentence = "the service could not make this picture larger: try again later";
     do
-        status =
-            tt_ledger_fail(run->ledger, run->name, job->id, work->is_final, work->code, sentence, counted, err);
+        status = tt_ledger_fail(run->ledger, run->name, job->id, work->is_final, work->code, sentence, counted, err);
     while (try_again(run, status, err));
     return status;
 }
@@ -121,8 +121,9 @@ static tt_status do_job(worker_run *run, const tt_job *job, const void *body, si
         status = report_failure(run, job, &work, why.text, &counted, err);
     tt_heartbeat_job(run->heartbeat, NULL);
     free(work.png);
-    tt_log_write(&run->log, TT_LOG_INFO, "job %s: %u x %u, scale %u, try %u, %.3f s%s", job->id, job->width, job->height,
-                 job->scale, job->n_tries, tt_clock_seconds() - begin, counted ? "" : ", which did not count");
+    tt_log_write(&run->log, TT_LOG_INFO, "job %s: %u x %u, scale %u, try %u, %.3f s%s", job->id, job->width,
+                 job->height, job->scale, job->n_tries, tt_clock_seconds() - begin,
+                 counted ? "" : ", which did not count");
     return status == TT_OK && work.is_broken ? tt_fail(err, done, "%s", why.text) : status;
 }
 
@@ -147,7 +148,8 @@ static tt_status work_until_stopped(worker_run *run, uint64_t *n_jobs, tt_error 
 {
     static const double wait_seconds = 0.5; /* so long a stop may go unnoticed */
     tt_status status = TT_OK;
-    while (status == TT_OK && !is_told_to_stop(run) && (run->params->max_jobs == 0 || *n_jobs < run->params->max_jobs)) {
+    while (status == TT_OK && !is_told_to_stop(run) &&
+           (run->params->max_jobs == 0 || *n_jobs < run->params->max_jobs)) {
         bool found = false;
         status = take_one(run, &found, err);
         *n_jobs += found;

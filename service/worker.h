@@ -36,9 +36,9 @@ void tt_worker_close(tt_worker *worker);
 typedef struct tt_work {
     uint8_t *png; /* free() */
     size_t n_png_bytes;
-    bool is_final; /* as in tt_ledger_fail: the input is at fault */
+    bool is_final;  /* as in tt_ledger_fail: the input is at fault */
     bool is_broken; /* the worker is: it should be started again */
-    uint32_t code; /* HTTP status of a failure */
+    uint32_t code;  /* HTTP status of a failure */
 } tt_work;
 
 /* keep_on may be NULL; false cancels. */

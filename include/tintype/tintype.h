@@ -251,7 +251,8 @@ typedef struct tt_image_report {
     tt_text_entry *entries;
 } tt_image_report;
 
-/* Reads the size and all text marks of a PNG without decoding pixels. Free with tt_image_report_free. */
+/* Reads the size and all text marks of a PNG, or those XMP properties of a JPEG that say how a picture was made, without
+ * decoding pixels. Free with tt_image_report_free. */
 TT_API tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report);
 TT_API void tt_image_report_free(tt_image_report *report);
 
@@ -616,6 +617,8 @@ typedef struct tt_sharpen_params {
     const char *model_hash;  /* of the latent's model */
     uint32_t vae_factor;
     double route_detail; /* AUTO: pictures with less detail than that (tt_image_detail) stay on the device; 0: all go */
+    tt_upscale_progress_fn local_progress; /* of the local network; may be NULL */
+    void *local_user;
 } tt_sharpen_params;
 
 TT_API void tt_sharpen_params_default(tt_sharpen_params *params);
@@ -629,7 +632,7 @@ typedef struct tt_sharpen_report {
 } tt_sharpen_report;
 
 /* Makes a draft larger, on the service or on this device. A service that fails or loses the connection half-way is
- * followed by the local network (AUTO). report may be NULL. */
+ * followed by the local network (AUTO). image may be NULL with CLOUD and a latent. report may be NULL. */
 TT_API tt_status tt_sharpen(tt_context *context, const tt_sharpen_params *params, const tt_image *image, tt_image *out,
                             tt_sharpen_report *report);
 

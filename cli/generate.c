@@ -3,6 +3,7 @@
 #include "cli/marks.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/sharpen.h"
 #include "cli/tune.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ typedef struct job {
     tt_context *pictures; /* for previews: the session's context is busy then */
     cli_request request;
     cli_progress progress;
+    cli_sharpen sharpen;
     cli_exit preview_code; /* why a preview ended the run */
     uint32_t first;        /* number of the picture to begin with: a resumed batch has the earlier ones on disk */
 } job;
@@ -43,6 +45,8 @@ static cli_exit check_options(const cli_options *o)
     if (o->prompt == NULL)
         return cli_fail(CLI_USAGE, "there is no prompt; say what to paint with -p \"a cat on a blue background\"");
     cli_exit code = cli_request_check(o);
+    if (code == CLI_OK)
+        code = cli_sharpen_check(o);
     if (code != CLI_OK)
         return code;
     if (o->producer != NULL && strlen(o->producer) > 128)
@@ -108,6 +112,7 @@ static cli_exit prepare_request(job *j)
     tt_generate_params *p = &j->request.params;
     p->preview = o->preview != NULL;
     p->resume_path = o->resume;
+    p->skip_decode = cli_sharpen_skips_decoding(o);
     p->progress = on_progress;
     p->progress_user = j;
     return code;
@@ -181,7 +186,8 @@ static void print_heading(job *j)
 static cli_exit write_picture(job *j, const char *path, const tt_image *image, const tt_generate_stats *stats)
 {
     cli_marks marks;
-    cli_exit code = cli_marks_make(j->options, j->session.model, &j->request.params, stats, image, &marks);
+    cli_exit code =
+        cli_marks_make(j->options, j->session.model, &j->request.params, stats, j->sharpen.note, image, &marks);
     if (code != CLI_OK)
         return code;
     tt_status status = tt_image_write_png(j->session.context, path, image, &marks.marks);
@@ -214,17 +220,23 @@ static cli_exit run_one(job *j, uint32_t index)
 {
     char path[CLI_PATH];
     tt_image image = {0};
+    tt_latent latent = {0};
     tt_generate_stats stats;
     cli_exit code = cli_output_name(output_pattern(j->options), index, n_images(j->options), path);
     if (code != CLI_OK)
         return code;
     j->progress.image = index;
     j->request.params.first_image = index;
+    j->request.params.latents = cli_sharpen_sends_latent(j->options) ? &latent : NULL;
     tt_status status = tt_generate(j->session.model, &j->request.params, &image, &stats);
     if (status != TT_OK)
         return explain(j, status);
-    code = write_picture(j, path, &image, &stats);
+    if (j->options->draft != 0)
+        code = cli_sharpen_run(&j->sharpen, &latent, &image);
+    if (code == CLI_OK)
+        code = write_picture(j, path, &image, &stats);
     tt_image_free(&image);
+    tt_latent_free(&latent);
     j->request.params.seed = stats.seed;
     return code;
 }
@@ -251,6 +263,8 @@ static cli_exit run(job *j)
     if (code == CLI_OK)
         code = prepare_request(j);
     if (code == CLI_OK)
+        code = cli_sharpen_begin(&j->sharpen);
+    if (code == CLI_OK)
         code = cli_session_catch_signals(&j->session);
     if (code == CLI_OK)
         code = cli_session_open_device(j->options, &j->session);
@@ -266,11 +280,14 @@ static cli_exit run(job *j)
 cli_exit cli_generate(const cli_options *options)
 {
     job j = {.options = options, .progress = cli_progress_begin(options->quiet ? NULL : stdout, n_images(options))};
+    j.sharpen =
+        (cli_sharpen){.options = options, .session = &j.session, .progress = &j.progress, .request = &j.request};
     cli_exit code = check_options(options);
     if (code == CLI_OK)
         code = check_files(options);
     if (code == CLI_OK)
         code = run(&j);
+    cli_sharpen_end(&j.sharpen);
     cli_request_free(&j.request);
     cli_session_end(&j.session);
     tt_context_destroy(j.pictures);

@@ -24,6 +24,9 @@ enum {
 
 enum { CLI_MAX_WORDS = 2, CLI_MAX_LIST = 16 };
 
+/* A choice whose place 0 is a value of its own. */
+#define CLI_NOT_GIVEN UINT32_MAX
+
 /* Values of an option that may be given several times. */
 typedef struct cli_list {
     const char *items[CLI_MAX_LIST];
@@ -63,6 +66,11 @@ typedef struct cli_options {
     double seconds;
     bool again, tune;
     const char *upscale_model;
+    uint32_t draft, upscale, upload; /* upscale: a tt_sharpen_by, CLI_NOT_GIVEN; upload: 0 pixels, 1 latent */
+    const char *cloud_url, *cloud_token_file, *cloud_ca_file;
+    double cloud_timeout, route; /* route: 0 without a value */
+    uint64_t cloud_max_bytes;
+    bool allow_upload;
     uint32_t scale, tile;
     const char *words[CLI_MAX_WORDS]; /* arguments that are no options */
     size_t n_words;
@@ -76,6 +84,7 @@ typedef enum cli_kind {
     CLI_COUNT,    /* uint32_t in low..high */
     CLI_SEED,     /* int64_t */
     CLI_REAL,     /* double in low..high */
+    CLI_MAY_REAL, /* the same after "=" alone; without it 0 */
     CLI_PAIR,     /* uint32_t[2]: "HxW" or "T,L", as the argument's name shows */
     CLI_BYTES,    /* uint64_t, at least 1: "900MB", with a unit */
     CLI_CHOICE    /* uint32_t: the place in the argument's list "a|b|c" */

@@ -43,6 +43,26 @@ static void choose_size(const cli_options *o, const cli_request *r, uint32_t *wi
         *height = o->height;
 }
 
+/* --draft: the picture's sides become the draft's. */
+static cli_exit shrink_to_draft(const cli_options *o, cli_request *r)
+{
+    tt_generate_params *p = &r->params;
+    const uint32_t longer = p->width > p->height ? p->width : p->height;
+    r->scale = 1;
+    if (o->draft == 0)
+        return CLI_OK;
+    r->scale = longer / o->draft;
+    if (r->scale < 2 || r->scale > 4 || longer != r->scale * o->draft || p->width % r->scale != 0 ||
+        p->height % r->scale != 0)
+        return cli_fail(CLI_USAGE,
+                        "--draft %u does not fit a picture of %ux%u: a draft is a half, a third or a quarter of it, so "
+                        "that %u, %u or %u would do",
+                        o->draft, p->width, p->height, longer / 2, longer / 3, longer / 4);
+    p->width /= r->scale;
+    p->height /= r->scale;
+    return CLI_OK;
+}
+
 /* Reads a picture; the result is resized once the request's size is known. */
 static cli_exit read_picture(cli_session *session, const char *path, uint32_t n_channels, tt_image *image)
 {
@@ -90,6 +110,8 @@ static cli_exit take_pictures(const cli_options *o, cli_session *session, cli_re
     if (code == CLI_OK)
         code = read_picture(session, o->mask, 1, &r->mask);
     choose_size(o, r, &p->width, &p->height);
+    if (code == CLI_OK)
+        code = shrink_to_draft(o, r);
     if (code == CLI_OK)
         code = fit_picture(session, p, &r->init_image);
     if (code == CLI_OK)

@@ -10,6 +10,7 @@ typedef struct cli_request {
     tt_model_info info;
     tt_image init_image, mask;
     char *scheduler_config;
+    uint32_t scale; /* with a draft: how many times larger the picture shall be; else 1 */
 } cli_request;
 
 /* Takes over the options that make steps cheaper. */

@@ -24,20 +24,6 @@ static bool show(void *user, uint32_t tile, uint32_t n_tiles)
     return true;
 }
 
-static cli_exit load(const cli_options *o, cli_session *session, tt_upscaler **upscaler)
-{
-    char path[CLI_PATH];
-    tt_upscaler_params params;
-    tt_upscaler_params_default(&params);
-    params.path = o->upscale_model;
-    params.precision = (tt_precision)o->precision;
-    params.tile = o->tile;
-    if (params.path == NULL && cli_find_upscaler(path))
-        params.path = path;
-    tt_status status = tt_upscaler_load(session->context, &params, upscaler);
-    return status == TT_OK ? CLI_OK : cli_fail_status(session->context, status);
-}
-
 static cli_exit enlarge(const cli_options *o, cli_session *session, tt_upscaler *upscaler, const tt_image *in,
                         tt_image *out)
 {
@@ -86,7 +72,7 @@ static cli_exit run(const cli_options *o, cli_session *session)
     tt_upscaler *upscaler = NULL;
     cli_exit code = read_picture(o->words[0], session, &report, &in);
     if (code == CLI_OK)
-        code = load(o, session, &upscaler);
+        code = cli_session_load_upscaler(o, session, &upscaler);
     if (code == CLI_OK)
         code = cli_session_open_device(o, session);
     if (code == CLI_OK)

@@ -11,9 +11,11 @@
 #include "cloud/result.h"
 #include "cloud/retry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* MAX_SUBMISSIONS: a service that forgets jobs is not fed for ever. */
 enum { MAX_SUBMISSIONS = 3, LONGEST_WAIT = 20, MAX_HEADERS = 4, MAX_SCALE = 4, JOB_BYTES = 64 };
@@ -157,7 +159,8 @@ static tt_status ask_once(job *j, const question *q, bool *may_retry)
     const tt_status status = tt_http_exchange(j->http, &request, &j->answer, may_retry, j->err);
     j->report->sent_bytes += request.n_body_bytes;
     j->report->received_bytes += j->answer.body.n_bytes;
-    if (status == TT_ERROR_NETWORK && tt_clock_seconds() >= j->deadline)
+    /* libcurl's clock may be a little ahead. */
+    if (status == TT_ERROR_NETWORK && *may_retry && tt_clock_seconds() >= j->deadline - 0.05)
         return fail_late(j);
     return status;
 }
@@ -382,6 +385,9 @@ tt_status tt_cloud_check_params(const tt_cloud_params *params, tt_error *err)
         return tt_fail(err, TT_ERROR_ARGUMENT,
                        "a service is waited for above 0 to 86400 s and tried 1 to 100 times, not %g s, %g s and %u",
                        params->connect_seconds, params->timeout_seconds, params->max_tries);
+    if (params->ca_file != NULL && access(params->ca_file, R_OK) != 0)
+        return tt_fail(err, TT_ERROR_IO, "%s, the file of trusted certificates, cannot be read: %s", params->ca_file,
+                       strerror(errno));
     const tt_status status = tt_http_open(&service, &http, err);
     tt_http_close(http);
     return status;

@@ -75,18 +75,49 @@ static bool all_static(const tt_graph *graph, const tt_value *values, size_t n)
     return true;
 }
 
+static bool same_positions(const tt_graph *graph, tt_value a, tt_value b)
+{
+    const tt_plane *p = &graph->nodes[a].plane, *q = &graph->nodes[b].plane;
+    return p->batch == q->batch && p->height == q->height && p->width == q->width;
+}
+
+/* Makes the value that an op writes a view of the room that it is aimed at; false after noting that it does not fit. */
+static bool take_aim(tt_graph *graph, tt_value out)
+{
+    tt_value room = graph->aim;
+    uint32_t first = graph->aim_channel;
+    graph->aim = TT_NONE;
+    if (room == TT_NONE || out == TT_NONE)
+        return true;
+    tt_node *node = &graph->nodes[out];
+    const tt_node *to = &graph->nodes[room];
+    if (!same_positions(graph, room, out) || first % 4 != 0 || node->plane.channels > to->plane.channels ||
+        first > to->plane.channels - node->plane.channels) {
+        tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL, "%u channels do not fit at %u of a room of %u",
+                                       node->plane.channels, first, to->plane.channels));
+        return false;
+    }
+    node->root = to->root;
+    node->first_channel = to->first_channel + first;
+    return true;
+}
+
 /* Appends an op whose operands and output are set; returns its output. */
 static tt_value add_op(tt_graph *graph, tt_op op, bool source_is_static)
 {
-    if (graph->status != TT_OK)
+    if (graph->status != TT_OK || !take_aim(graph, op.out))
         return TT_NONE;
-    op.is_static = source_is_static && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
+    bool is_aimed = op.out != TT_NONE && graph->nodes[op.out].root != op.out; /* other parts may not be static */
+    op.is_static = source_is_static && !is_aimed &&
+                   all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
     if (!grow((void **)&graph->ops, &graph->op_capacity, graph->n_ops, sizeof *graph->ops))
         return tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph ops", graph->op_capacity * 2));
     op.is_deep = graph->in_deep && !op.is_static;
     if (op.out != TT_NONE) {
         graph->nodes[op.out].is_static = op.is_static;
         graph->nodes[op.out].is_deep = op.is_deep;
+        if (is_aimed && op.is_deep)
+            graph->nodes[graph->nodes[op.out].root].is_deep = true;
     }
     graph->ops[graph->n_ops++] = op;
     return op.out;
@@ -166,12 +197,6 @@ void tt_graph_output(tt_graph *graph, tt_value value, const char *name, bool cha
     tt_op op = op_of(TT_OP_UNPACK, value, TT_NONE);
     op.io = io;
     add_op(graph, op, false);
-}
-
-static bool same_positions(const tt_graph *graph, tt_value a, tt_value b)
-{
-    const tt_plane *p = &graph->nodes[a].plane, *q = &graph->nodes[b].plane;
-    return p->batch == q->batch && p->height == q->height && p->width == q->width;
 }
 
 /* Notes a failure unless b has the positions of a and, when channels > 0, that many channels. */
@@ -481,6 +506,19 @@ tt_value tt_graph_every_second(tt_graph *graph, tt_value in)
     tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, p.batch, height, width));
     op.io = positions_io(graph, &p, (size_t)p.batch * height * width);
     return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+}
+
+tt_value tt_graph_room(tt_graph *graph, tt_value like, uint32_t n_channels)
+{
+    return can_use(graph, like) ? new_like(graph, like, n_channels) : TT_NONE;
+}
+
+void tt_graph_aim(tt_graph *graph, tt_value room, uint32_t first_channel)
+{
+    if (!can_use(graph, room))
+        return;
+    graph->aim = room;
+    graph->aim_channel = first_channel;
 }
 
 void tt_graph_set_deep(tt_graph *graph, bool is_deep)

@@ -79,6 +79,8 @@ struct tt_graph {
     tt_buffer own_scratch; /* while a variant is tried that needs more than was planned: used instead; else empty */
     tt_stream *stream;     /* NULL: all weights stay on the device */
     tt_recorder *lists[TT_N_LISTS]; /* of those that the graph has */
+    tt_value aim;                   /* room that the next op writes to, or TT_NONE */
+    uint32_t aim_channel;
     bool in_deep;                   /* ops that are appended are deep */
     bool has_short;                 /* something is kept */
     bool kept_is_made;              /* by a whole run */

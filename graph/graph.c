@@ -16,6 +16,7 @@ tt_status tt_graph_create(const tt_kernels *kernels, const char *name, tt_weight
     g->kernels = *kernels;
     g->store = store;
     g->static_is_stale = true;
+    g->aim = TT_NONE;
     snprintf(g->name, sizeof g->name, "%s", name);
     *graph = g;
     return TT_OK;

@@ -77,6 +77,15 @@ static tt_status check_params(const tt_upscaler_params *params, tt_error *err)
     return TT_OK;
 }
 
+/* Plans a tile, so that a tensor that is missing or has a wrong shape is found now. */
+static tt_status check_tensors(const tt_upscaler *upscaler, tt_error *err)
+{
+    const tt_kernels plain = {.storage = TT_STORAGE_F16};
+    tt_graph_forecast forecast;
+    return tt_upscale_forecast(&plain, tt_upscale_file_config(upscaler->file), tt_upscale_file_weights(upscaler->file),
+                               LEAST_TILE, NULL, &forecast, err);
+}
+
 tt_status tt_upscaler_load(tt_context *context, const tt_upscaler_params *params, tt_upscaler **upscaler)
 {
     tt_error *err = tt_context_begin(context);
@@ -98,9 +107,11 @@ tt_status tt_upscaler_load(tt_context *context, const tt_upscaler_params *params
     u->tile = params->tile ? params->tile : USUAL_TILE;
     set_name(u, path);
     status = tt_upscale_file_open(path, &u->file, err);
+    if (status == TT_OK)
+        status = check_tensors(u, err);
     free(own);
     if (status != TT_OK) {
-        free(u);
+        tt_upscaler_destroy(u);
         return status;
     }
     *upscaler = u;
@@ -328,6 +339,36 @@ static tt_status run_passes(tt_upscaler *upscaler, const tt_image *image, uint32
     return TT_OK;
 }
 
+/* Alpha went through all passes; it is to be what resizing once makes of it. */
+static tt_status resize_alpha(const tt_image *image, tt_image *out, tt_error *err)
+{
+    tt_image resized;
+    if (image->n_channels != 4)
+        return TT_OK;
+    tt_status status = tt_image_resize(image, out->width, out->height, &resized, err);
+    for (size_t i = 0; status == TT_OK && i < (size_t)out->width * out->height; i++)
+        out->pixels[4 * i + 3] = resized.pixels[4 * i + 3];
+    tt_image_free(&resized);
+    return status;
+}
+
+/* From what the passes made to the wanted scale. Takes *made. */
+static tt_status end_passes(const tt_image *image, uint32_t scale, tt_image *made, tt_image *out, tt_error *err)
+{
+    tt_status status = TT_OK;
+    if (made->width == image->width * scale)
+        *out = *made;
+    else {
+        status = tt_image_resize(made, image->width * scale, image->height * scale, out, err);
+        tt_image_free(made);
+    }
+    if (status == TT_OK)
+        status = resize_alpha(image, out, err);
+    if (status != TT_OK)
+        tt_image_free(out);
+    return status;
+}
+
 tt_status tt_upscale(tt_upscaler *upscaler, const tt_image *image, uint32_t scale, tt_upscale_progress_fn progress,
                      void *user, tt_image *out)
 {
@@ -342,10 +383,5 @@ tt_status tt_upscale(tt_upscaler *upscaler, const tt_image *image, uint32_t scal
         return status;
     uint32_t own = tt_upscale_file_config(upscaler->file)->scale;
     status = run_passes(upscaler, image, passes_for(own, scale), &p, &made, err);
-    if (status == TT_OK && made.width != image->width * scale) {
-        status = tt_image_resize(&made, image->width * scale, image->height * scale, out, err);
-        tt_image_free(&made);
-    } else if (status == TT_OK)
-        *out = made;
-    return status;
+    return status == TT_OK ? end_passes(image, scale, &made, out, err) : status;
 }

@@ -15,6 +15,9 @@ typedef struct tt_upscale_form {
 
 tt_upscale_form tt_upscale_form_of(const tt_upscale_config *config);
 
+/* Taps of convolution i of a row along a side. */
+uint32_t tt_upscale_conv_side(const tt_upscale_config *config, uint32_t index);
+
 /* Channels of the graph's input and output. */
 uint32_t tt_upscale_in_channels(const tt_upscale_config *config);
 uint32_t tt_upscale_out_channels(const tt_upscale_config *config);

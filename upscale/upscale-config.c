@@ -108,8 +108,7 @@ static tt_status check_side(const tt_look *look, uint32_t index, uint32_t side, 
     return fail_shape(look, name, expected, err);
 }
 
-/* Taps of convolution i of a network along a side. */
-static uint32_t conv_side(const tt_upscale_config *c, uint32_t index)
+uint32_t tt_upscale_conv_side(const tt_upscale_config *c, uint32_t index)
 {
     bool is_inner = index > 1 && index + 2 < c->n_convs;
     switch (c->kind) {
@@ -133,11 +132,11 @@ static tt_status check_row(const tt_look *look, tt_upscale_config *c, uint32_t n
                          tt_tensor_file_path(look->file), (unsigned)c->n_convs, tt_upscale_kind_name(c->kind),
                          (unsigned)least, c->kind == TT_UPSCALE_UPCONV7 ? "" : " or more");
     for (uint32_t i = 0; i < c->n_convs && status == TT_OK; i++) {
-        status = check_side(look, i, conv_side(c, i), err);
-        c->margin += conv_side(c, i) / 2;
+        status = check_side(look, i, tt_upscale_conv_side(c, i), err);
+        c->margin += tt_upscale_conv_side(c, i) / 2;
     }
     c->n_channels = n_channels;
-    c->first_side = conv_side(c, 0);
+    c->first_side = tt_upscale_conv_side(c, 0);
     const tt_tensor *first = look_up_conv(look, 0, "weight");
     if (status == TT_OK && first->dims[1] != n_channels)
         status = fail_shape(look, "conv0.weight", n_channels == 3 ? "3 inputs (RGB)" : "1 input (luma)", err);
@@ -155,11 +154,25 @@ static tt_status read_shuffle(const tt_look *look, tt_upscale_config *c, tt_erro
     return fail_shape(look, name, "outputs for a pixel shuffle of 1 to 4", err);
 }
 
+/* FSRCNN's bias of the one output channel. */
+static tt_status read_shift(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    const tt_tensor *bias = look_up(look, "out.bias");
+    if (!bias)
+        return TT_OK;
+    if (bias->n_dims != 1 || bias->dims[0] != 1 || !tt_dtype_size(bias->dtype))
+        return fail_shape(look, "out.bias", "one number", err);
+    tt_to_float(bias->dtype, bias->data, &c->shift, 1);
+    return TT_OK;
+}
+
 static tt_status derive_row(const tt_look *look, tt_upscale_config *c, tt_error *err)
 {
     bool is_luma = c->kind == TT_UPSCALE_FSRCNN || c->kind == TT_UPSCALE_ESPCN;
     uint32_t least = c->kind == TT_UPSCALE_UPCONV7 ? 7 : c->kind == TT_UPSCALE_FSRCNN ? 4 : 2;
     tt_status status = check_row(look, c, is_luma ? 1 : 3, least, err);
+    if (status == TT_OK && c->kind == TT_UPSCALE_FSRCNN)
+        status = read_shift(look, c, err);
     if (status != TT_OK || c->kind != TT_UPSCALE_UPCONV7)
         return status == TT_OK ? read_shuffle(look, c, err) : status;
     if (c->n_outs[6] != 3)
@@ -170,18 +183,70 @@ static tt_status derive_row(const tt_look *look, tt_upscale_config *c, tt_error 
     return TT_OK;
 }
 
-/* ---- which one */
+/* ---- RRDBNet: sizes here, the many layers when a graph asks for them */
 
 static bool has(const tt_look *look, const char *canonical)
 {
     return look_up(look, canonical) != NULL;
 }
 
+/* Counts blocks and upsamplings; old names need the number of blocks to find the layers behind them. */
+static tt_status count_rrdb(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    char name[32] = "block 0.1.1.weight";
+    for (c->n_blocks = 0; c->n_blocks <= TT_UPSCALE_MAX_RRDB && has(look, name); c->n_blocks++)
+        (void)snprintf(name, sizeof name, "block %u.1.1.weight", (unsigned)c->n_blocks + 1);
+    if (c->n_blocks > TT_UPSCALE_MAX_RRDB)
+        return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: an RRDBNet of more than %d blocks is not known",
+                       tt_tensor_file_path(look->file), (int)TT_UPSCALE_MAX_RRDB);
+    c->n_ups = (uint32_t)has(look, "up1.weight");
+    c->n_ups += c->n_ups == 1 && has(look, "up2.weight");
+    return TT_OK;
+}
+
+/* How the input is folded and how much larger the result is. */
+static tt_status read_rrdb_scale(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    const tt_tensor *first = look_up(look, "first.weight");
+    uint64_t n_in = first->dims[1];
+    c->n_channels = 3;
+    c->unshuffle = n_in == 12 ? 2 : n_in == 48 ? 4 : 1;
+    if (n_in != 3 * (uint64_t)c->unshuffle * c->unshuffle)
+        return fail_shape(look, "first.weight", "3, 12 or 48 inputs (RGB, folded by 2 or 4)", err);
+    if ((1u << c->n_ups) < c->unshuffle)
+        return fail_shape(look, "up1.weight", "upsampling that undoes the folding", err);
+    c->scale = (1u << c->n_ups) / c->unshuffle;
+    return TT_OK;
+}
+
+static tt_status derive_rrdb(const tt_look *look, tt_upscale_config *c, tt_error *err)
+{
+    enum { NOTICEABLE = 24 };
+    tt_status status = count_rrdb(look, c, err);
+    if (status != TT_OK)
+        return status;
+    const tt_tensor *first = look_up(look, "first.weight"), *dense = look_up(look, "block 0.1.1.weight");
+    if (!is_conv(first, 3) || first->dims[0] % 4 != 0)
+        return fail_shape(look, "first.weight", "a 3x3 convolution with a multiple of 4 outputs", err);
+    if (!is_conv(dense, 3) || dense->dims[0] % 4 != 0)
+        return fail_shape(look, "block 0.1.1.weight", "a 3x3 convolution with a multiple of 4 outputs", err);
+    if (!is_conv(look_up(look, "last.weight"), 3) || look_up(look, "last.weight")->dims[0] != 3)
+        return fail_shape(look, "last.weight", "a 3x3 convolution with 3 outputs (RGB)", err);
+    c->n_features = (uint32_t)first->dims[0];
+    c->n_growth = (uint32_t)dense->dims[0];
+    status = read_rrdb_scale(look, c, err);
+    uint32_t reach = (3 + 15 * c->n_blocks + 2) * c->unshuffle; /* upsampled layers see less than two pixels */
+    c->margin = reach < NOTICEABLE ? reach : NOTICEABLE;
+    return status;
+}
+
+/* ---- which one */
+
 /* Tries one layout and prefix. */
 static bool recognise(const tt_look *look, tt_upscale_config *c)
 {
     const tt_tensor *first;
-    if (strcmp(c->layout, "plain") != 0 && has(look, "first.weight") && has(look, "block0.rdb1.conv1.weight")) {
+    if (strcmp(c->layout, "plain") != 0 && has(look, "first.weight") && has(look, "block 0.1.1.weight")) {
         c->kind = TT_UPSCALE_RRDB;
         return true;
     }
@@ -205,18 +270,36 @@ tt_status tt_upscale_config_derive(const tt_tensor_file *file, tt_upscale_config
             *c = (tt_upscale_config){.layout = layouts[i], .prefix = prefixes[j], .unshuffle = 1};
             if (!recognise(&look, c))
                 continue;
-            return c->kind == TT_UPSCALE_RRDB ? fail_unknown(file, err) : derive_row(&look, c, err);
+            return c->kind == TT_UPSCALE_RRDB ? derive_rrdb(&look, c, err) : derive_row(&look, c, err);
         }
     return fail_unknown(file, err);
+}
+
+static double rrdb_flops(const tt_upscale_config *c)
+{
+    const double tap_flops = 18, n = c->n_features, growth = c->n_growth, n_in = c->n_channels * c->unshuffle * c->unshuffle;
+    double dense = (n + 4 * growth) * n;
+    for (uint32_t k = 0; k < 4; k++)
+        dense += (n + k * growth) * growth;
+    double sum = n_in * n + 3 * dense * c->n_blocks + n * n, area = 1;
+    for (uint32_t i = 0; i < c->n_ups; i++) {
+        area *= 4;
+        sum += area * n * n;
+    }
+    sum += area * (n * n + n * c->n_channels);
+    return tap_flops * sum / (c->unshuffle * c->unshuffle);
 }
 
 double tt_upscale_flops_per_pixel(const tt_upscale_config *c)
 {
     double sum = 0, n_in = c->n_channels;
+    if (c->kind == TT_UPSCALE_RRDB)
+        return rrdb_flops(c);
     for (uint32_t i = 0; i < c->n_convs; i++) {
-        double side = conv_side(c, i);
-        /* Of a transposed convolution every output pixel sees a quarter of the taps, and there are four. */
-        sum += 2.0 * n_in * side * side * c->n_outs[i];
+        /* upconv_7's last layer is computed as nine taps for each of four pixels. */
+        bool is_phases = c->kind == TT_UPSCALE_UPCONV7 && i + 1 == c->n_convs;
+        double side = tt_upscale_conv_side(c, i), n_products = is_phases ? 36 : side * side;
+        sum += 2.0 * n_in * n_products * c->n_outs[i];
         n_in = c->n_outs[i];
     }
     return sum;

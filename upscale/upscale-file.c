@@ -14,7 +14,7 @@ struct tt_upscale_file {
 
 /* ---- upconv_7's last layer */
 
-enum { N_IN = 256, N_OUT = 3, N_PHASES = 4, N_TAPS = 9, N_STORED_TAPS = 16 };
+enum { N_OUT = 3, N_PHASES = 4, N_ALL = N_OUT * N_PHASES, N_TAPS = 9, N_STORED_TAPS = 16 };
 
 /* Which tap of the transposed convolution (4 along a side, stride 2, padding 3) tap `tap` of the ordinary one is, that
  * makes the even (0) or odd (1) pixels; -1: none. Pixel 2u + phase sees inputs u, u + 1 and u + 2; the ordinary
@@ -25,15 +25,15 @@ static int stored_tap(uint32_t phase, uint32_t tap)
     return taps[phase][tap];
 }
 
-/* values [N_OUT * N_PHASES][N_IN][3][3] from stored [N_IN][N_OUT][4][4]. */
-static void arrange_phases(const float *stored, float *values)
+/* values [N_ALL][n_in][3][3] from stored [n_in][N_OUT][4][4]. */
+static void arrange_phases(const float *stored, uint32_t n_in, float *values)
 {
-    for (uint32_t out = 0; out < N_OUT * N_PHASES; out++)
-        for (uint32_t in = 0; in < N_IN; in++)
+    for (uint32_t out = 0; out < N_ALL; out++)
+        for (uint32_t in = 0; in < n_in; in++)
             for (uint32_t tap = 0; tap < N_TAPS; tap++) {
                 int y = stored_tap(out % N_PHASES / 2, tap / 3), x = stored_tap(out % 2, tap % 3);
                 size_t from = ((size_t)in * N_OUT + out / N_PHASES) * N_STORED_TAPS;
-                values[((size_t)out * N_IN + in) * N_TAPS + tap] = y < 0 || x < 0 ? 0.0f : stored[from + (size_t)(y * 4 + x)];
+                values[((size_t)out * n_in + in) * N_TAPS + tap] = y < 0 || x < 0 ? 0.0f : stored[from + (size_t)(y * 4 + x)];
             }
 }
 
@@ -57,39 +57,36 @@ static tt_status read_floats(tt_weights *weights, const char *name, uint32_t n_d
 }
 
 /* A safetensors file of the layer as an ordinary convolution. */
-static tt_status write_arranged(const float *stored, const float *bias, tt_text *text, tt_error *err)
+static tt_status write_arranged(const float *stored, const float *bias, uint32_t n_in, tt_text *text, tt_error *err)
 {
-    enum { N_BIAS = N_OUT * N_PHASES, N_VALUES = N_OUT * N_PHASES * N_IN * N_TAPS };
-    float biases[N_BIAS], *values = malloc(N_VALUES * sizeof *values);
-    if (!values)
-        return tt_fail_memory(err, "conv6.weight", N_VALUES * sizeof *values);
-    arrange_phases(stored, values);
-    for (uint32_t i = 0; i < N_BIAS; i++)
-        biases[i] = bias[i / N_PHASES];
+    size_t n_bytes = (size_t)N_ALL * n_in * N_TAPS * sizeof(float);
+    float biases[N_ALL], *values = malloc(n_bytes);
     tt_text header = {0};
+    if (!values)
+        return tt_fail_memory(err, "conv6.weight", n_bytes);
+    arrange_phases(stored, n_in, values);
+    for (uint32_t i = 0; i < N_ALL; i++)
+        biases[i] = bias[i / N_PHASES];
     tt_text_format(&header,
                    "{\"conv6.bias\":{\"dtype\":\"F32\",\"shape\":[%d],\"data_offsets\":[0,%zu]},"
-                   "\"conv6.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%d,3,3],\"data_offsets\":[%zu,%zu]}}",
-                   (int)N_BIAS, sizeof biases, (int)N_BIAS, (int)N_IN, sizeof biases,
-                   sizeof biases + N_VALUES * sizeof *values);
+                   "\"conv6.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%u,3,3],\"data_offsets\":[%zu,%zu]}}",
+                   (int)N_ALL, sizeof biases, (int)N_ALL, (unsigned)n_in, sizeof biases, sizeof biases + n_bytes);
     uint8_t length[8] = {(uint8_t)header.n_bytes, (uint8_t)(header.n_bytes >> 8)};
+    tt_text_add(text, (const char *)length, sizeof length);
+    tt_text_add(text, header.bytes, header.n_bytes);
+    tt_text_add(text, (const char *)biases, sizeof biases);
+    tt_text_add(text, (const char *)values, n_bytes);
     tt_status status = tt_text_status(&header, err);
-    if (status == TT_OK) {
-        tt_text_add(text, (const char *)length, sizeof length);
-        tt_text_add(text, header.bytes, header.n_bytes);
-        tt_text_add(text, (const char *)biases, sizeof biases);
-        tt_text_add(text, (const char *)values, N_VALUES * sizeof *values);
-        status = tt_text_status(text, err);
-    }
     tt_text_free(&header);
     free(values);
-    return status;
+    return status == TT_OK ? tt_text_status(text, err) : status;
 }
 
 /* Puts the arranged layer over the stored one. */
 static tt_status arrange(tt_upscale_file *f, tt_error *err)
 {
-    static const uint64_t dims[] = {N_IN, N_OUT, 4, 4}, n_bias = N_OUT;
+    const uint32_t n_in = f->config.n_outs[5];
+    const uint64_t dims[] = {n_in, N_OUT, 4, 4}, n_bias = N_OUT;
     float *stored = NULL, *bias = NULL;
     tt_text text = {0};
     tt_tensor_file *file = NULL;
@@ -98,7 +95,7 @@ static tt_status arrange(tt_upscale_file *f, tt_error *err)
     if (status == TT_OK)
         status = read_floats(f->weights, "conv6.bias", 1, &n_bias, &bias, err);
     if (status == TT_OK)
-        status = write_arranged(stored, bias, &text, err);
+        status = write_arranged(stored, bias, n_in, &text, err);
     f->arranged = text.bytes;
     if (status == TT_OK)
         status = tt_tensor_file_open_memory(text.bytes, text.n_bytes, "conv6", &file, err);

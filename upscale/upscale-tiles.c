@@ -127,7 +127,7 @@ static float finish(const tt_run *run, float value, size_t channel, size_t y, si
     size_t width = run->columns.piece;
     if (c->kind == TT_UPSCALE_SRVGG)
         return value + run->tile[(channel * run->rows.piece + y / c->scale) * width + x / c->scale];
-    return value;
+    return c->kind == TT_UPSCALE_ESPCN ? tanhf(value) : value + c->shift;
 }
 
 /* Adds a row of a tile's result to the band. source: the pixel shuffle's row; out_x counts from the tile's edge. */

@@ -31,6 +31,7 @@ typedef struct tt_upscale_config {
     uint32_t n_convs;    /* in a row; RRDB: 0 */
     uint32_t n_outs[TT_UPSCALE_MAX_CONVS]; /* outputs of each; the last one's before the pixel shuffle */
     uint32_t first_side;                   /* taps of the first convolution along a side: 3 or 5 */
+    float shift;                           /* FSRCNN: added to the result */
     uint32_t n_features, n_blocks, n_growth, n_ups; /* RRDB: channels, blocks, channels of a dense layer, upsamplings */
     uint32_t unshuffle; /* RRDB x2, x1: the input is folded by 2 or 4 first; else 1 */
     uint32_t pad;       /* pixels by which the input is extended by its edges and the result is cropped; else 0: zeros

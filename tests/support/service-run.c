@@ -125,7 +125,7 @@ static void look_after(keeper *k)
 {
     for (size_t i = 0; i < k->n; i++) {
         int status = 0;
-        if (waitpid(k->programs[i].pid, &status, WNOHANG) != k->programs[i].pid)
+        if (k->programs[i].pid == 0 || waitpid(k->programs[i].pid, &status, WNOHANG) != k->programs[i].pid)
             continue;
         k->n_own_ends++;
         (void)fprintf(stderr, "%s ended by itself: status %d\n", k->programs[i].log, status);
@@ -171,6 +171,7 @@ static int wait_signal(double seconds)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGUSR1);
+    (void)sigaddset(&signals, SIGUSR2);
     const struct timespec wait = {.tv_sec = (time_t)seconds,
                                   .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
     const int number = sigtimedwait(&signals, NULL, &wait);
@@ -181,9 +182,12 @@ static bool end_all(keeper *k)
 {
     bool is_fine = true;
     for (size_t i = 0; i < k->n; i++)
-        (void)kill(k->programs[i].pid, SIGTERM);
+        if (k->programs[i].pid != 0)
+            (void)kill(k->programs[i].pid, SIGTERM);
     for (size_t i = 0; i < k->n; i++) {
         int status = 0;
+        if (k->programs[i].pid == 0)
+            continue;
         is_fine &= waitpid(k->programs[i].pid, &status, 0) == k->programs[i].pid && status == 0;
         if (status != 0)
             (void)fprintf(stderr, "%s: SIGTERM ended it with status %d\n", k->programs[i].log, status);
@@ -203,18 +207,27 @@ static bool write_counts(const keeper *k)
     return fclose(stream) == 0 && is_fine;
 }
 
+static void start_programs(keeper *k, size_t begin)
+{
+    for (size_t i = begin; i < k->n; i++)
+        start(&k->programs[i]);
+}
+
 static int keep(const service_run *run)
 {
     keeper k = {.run = run, .is_calm = run->pause_seconds == 0};
     srand(run->seed);
     make_programs(&k);
-    for (size_t i = 0; i < k.n; i++)
-        start(&k.programs[i]);
+    start(&k.programs[0]);
+    if (!run->workers_wait)
+        start_programs(&k, 1);
     for (;;) {
         const double pause = k.is_calm ? 0.2 : run->pause_seconds * (0.5 + (double)rand() / RAND_MAX);
         const int number = wait_signal(pause);
         look_after(&k);
         k.is_calm |= number == SIGUSR1;
+        if (number == SIGUSR2)
+            start_programs(&k, 1);
         if (number == SIGTERM || k.n_own_ends > MAX_OWN_ENDS) /* it is of no use */
             break;
         if (!k.is_calm)
@@ -247,6 +260,7 @@ void service_run_start(service_run *run)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGUSR1);
+    (void)sigaddset(&signals, SIGUSR2);
     (void)sigprocmask(SIG_BLOCK, &signals, &before);
     run->keeper = fork();
     if (run->keeper == 0) {
@@ -255,6 +269,11 @@ void service_run_start(service_run *run)
     }
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     assert_true(run->keeper > 0);
+}
+
+void service_run_start_workers(const service_run *run)
+{
+    assert_int_equal(kill(run->keeper, SIGUSR2), 0);
 }
 
 void service_run_calm(const service_run *run)

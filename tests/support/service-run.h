@@ -16,6 +16,7 @@ typedef struct service_run {
     const char *folder;          /* of the programs' output: "gate.log", "worker0.log", ... */
     uint16_t port;               /* of the gate; filled by service_run_start */
     uint32_t n_workers;
+    bool workers_wait;               /* until service_run_start_workers */
     const char *const *gate_options; /* more of them, ended by NULL; NULL: none */
     double lease_seconds;
     double pause_seconds; /* between kills, on average; 0: nobody is killed */
@@ -30,6 +31,8 @@ typedef struct service_run_counts {
 
 /* Starts the keeper, which starts the programs. The gate may not listen yet. */
 void service_run_start(service_run *run);
+
+void service_run_start_workers(const service_run *run);
 
 /* From now on nobody is killed. */
 void service_run_calm(const service_run *run);

@@ -45,7 +45,7 @@ static void *run_own_client(void *object)
     params.url = url;
     params.allow_upload = true;
     params.timeout_seconds = 500;
-    params.max_tries = 200;
+    params.max_tries = 100;
     c->status = tt_cloud_upscale(context, &params, &picture, 2, &result, &c->report);
     (void)snprintf(c->message, sizeof c->message, "%s", tt_context_message(context));
     c->width = result.width;

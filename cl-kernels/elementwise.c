@@ -13,7 +13,8 @@ tt_status tt_elementwise_record(const tt_kernels *kernels, const tt_elementwise_
 {
     tt_plane a = args->a, b = args->b != NULL ? *args->b : args->a, out = args->out;
     if (args->activation == TT_ACT_PRELU)
-        return tt_kernels_fail_shape(err, "elementwise", "PReLU belongs to linear layers and convolutions; output", &out);
+        return tt_kernels_fail_shape(err, "elementwise", "PReLU belongs to linear layers and convolutions; output",
+                                     &out);
     if (!same_shape(&a, &out))
         return tt_kernels_fail_shape(err, "elementwise", "output differs from the input", &out);
     if (!same_shape(&b, &out))

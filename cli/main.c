@@ -10,6 +10,7 @@ static const char generate_details[] =
     "  tintype -p \"a red apple\" -b 4 -o apple_%02d.png       four pictures, seeds N to N + 3\n"
     "  tintype -p \"a green apple\" -i apple.png --strength 0.6\n"
     "  tintype -m model.safetensors -p \"a red apple\" -W 512 -H 768 --sampler dpm++2m --schedule karras\n"
+    "  tintype -p \"a red apple\" -W 512 -H 512 --draft 256 --cloud-url https://sharpen.example.org --allow-upload\n"
     "\n"
     "Pictures are marked as made by AI (IPTC DigitalSourceType, AIGC) and carry their settings as `parameters`;\n"
     "`tintype inspect FILE` shows both. Ctrl-C cancels after the current step and leaves no file behind.\n";

@@ -167,7 +167,7 @@ static const cli_option table[] = {
     {"kernel-dir", NULL, 0, DEVICE, CLI_TEXT, AT(kernel_dir), 0, 0, "FOLDER", "kernels from disk, for developers"},
     {"json", NULL, 0,
      CLI_IN_DEVICES | CLI_IN_INSPECT | CLI_IN_SAMPLERS | CLI_IN_PLAN | COMPARE | QUANTIZE | BENCH | TUNE |
-         CLI_IN_SELFTEST,
+         CLI_IN_SELFTEST | UPSCALE,
      CLI_FLAG, AT(json), 0, 0, NULL, "print JSON"},
     {"verbose", NULL, 'v', CLI_IN_ALL, CLI_FLAG, AT(verbose), 0, 0, NULL, "log lines on stderr"},
     {"quiet", NULL, 'q', RUN | COMPARE | QUANTIZE | TUNE | UPSCALE, CLI_FLAG, AT(quiet), 0, 0, NULL,

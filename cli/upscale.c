@@ -3,7 +3,7 @@
 #include "cli/paths.h"
 #include "cli/session.h"
 
-#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Where progress goes. */
@@ -27,7 +27,8 @@ static bool show(void *user, uint32_t tile, uint32_t n_tiles)
 static cli_exit enlarge(const cli_options *o, cli_session *session, tt_upscaler *upscaler, const tt_image *in,
                         tt_image *out)
 {
-    view v = {.stream = o->quiet ? NULL : stdout, .is_terminal = !o->quiet && isatty(STDOUT_FILENO)};
+    bool is_shown = !o->quiet && !o->json;
+    view v = {.stream = is_shown ? stdout : NULL, .is_terminal = is_shown && isatty(STDOUT_FILENO)};
     cli_exit code = cli_session_catch_signals(session);
     if (code != CLI_OK)
         return code;
@@ -47,9 +48,36 @@ static cli_exit write_marked(const cli_options *o, cli_session *session, const t
     tt_status status = tt_image_write_png(session->context, o->output, image, &marks);
     if (status != TT_OK)
         return cli_fail_status(session->context, status);
-    if (!o->quiet)
+    if (!o->quiet && !o->json)
         (void)printf("wrote %s, %ux%u\n", o->output, (unsigned)image->width, (unsigned)image->height);
     return CLI_OK;
+}
+
+/* What was done, for programs. seconds: of the network, without reading and writing files. */
+static cli_exit print_json(const tt_image *in, const tt_image *out, double seconds, cli_session *session,
+                           tt_upscaler *upscaler)
+{
+    tt_upscaler_info info;
+    tt_status status = tt_upscaler_get_info(upscaler, &info);
+    if (status != TT_OK)
+        return cli_fail_status(session->context, status);
+    (void)printf("{\"network\": ");
+    cli_print_json_string(stdout, info.name);
+    (void)printf(", \"architecture\": \"%s\", \"network_scale\": %u, \"n_parameters\": %llu, \"n_bytes\": %llu, "
+                 "\"flops_per_pixel\": %.0f,\n \"tile\": %u, \"peak_bytes\": %llu, \"detail\": %.4f, \"width\": %u, "
+                 "\"height\": %u, \"seconds\": %.3f}\n",
+                 info.architecture, (unsigned)info.scale, (unsigned long long)info.n_parameters,
+                 (unsigned long long)info.n_bytes, info.flops_per_pixel, (unsigned)info.tile,
+                 (unsigned long long)info.peak_bytes, tt_image_detail(in), (unsigned)out->width, (unsigned)out->height,
+                 seconds);
+    return CLI_OK;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Greys become RGB: PNGs of the engine are RGB or RGBA. */
@@ -75,10 +103,14 @@ static cli_exit run(const cli_options *o, cli_session *session)
         code = cli_session_load_upscaler(o, session, &upscaler);
     if (code == CLI_OK)
         code = cli_session_open_device(o, session);
+    double start = now();
     if (code == CLI_OK)
         code = enlarge(o, session, upscaler, &in, &out);
+    double seconds = now() - start;
     if (code == CLI_OK)
         code = write_marked(o, session, &report, &out);
+    if (code == CLI_OK && o->json)
+        code = print_json(&in, &out, seconds, session, upscaler);
     tt_upscaler_destroy(upscaler);
     tt_image_free(&in);
     tt_image_free(&out);

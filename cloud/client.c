@@ -66,7 +66,7 @@ static bool tell(job *j, tt_cloud_phase phase, uint64_t done_bytes, uint64_t tot
 static bool on_bytes(void *user, uint64_t sent, uint64_t to_send, uint64_t received, uint64_t to_receive)
 {
     job *j = user;
-    if (sent < to_send)
+    if (sent < to_send || (j->is_posting && received == 0)) /* until it is accepted it does not wait */
         (void)tell(j, sent == 0 ? TT_CLOUD_CONNECT : TT_CLOUD_UPLOAD, sent, to_send, 0.0);
     else if (received > 0)
         (void)tell(j, TT_CLOUD_DOWNLOAD, received, to_receive, 0.0);

@@ -108,8 +108,8 @@ static tt_value add_op(tt_graph *graph, tt_op op, bool source_is_static)
     if (graph->status != TT_OK || !take_aim(graph, op.out))
         return TT_NONE;
     bool is_aimed = op.out != TT_NONE && graph->nodes[op.out].root != op.out; /* other parts may not be static */
-    op.is_static = source_is_static && !is_aimed &&
-                   all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
+    op.is_static =
+        source_is_static && !is_aimed && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
     if (!grow((void **)&graph->ops, &graph->op_capacity, graph->n_ops, sizeof *graph->ops))
         return tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph ops", graph->op_capacity * 2));
     op.is_deep = graph->in_deep && !op.is_static;

@@ -81,9 +81,9 @@ struct tt_graph {
     tt_recorder *lists[TT_N_LISTS]; /* of those that the graph has */
     tt_value aim;                   /* room that the next op writes to, or TT_NONE */
     uint32_t aim_channel;
-    bool in_deep;                   /* ops that are appended are deep */
-    bool has_short;                 /* something is kept */
-    bool kept_is_made;              /* by a whole run */
+    bool in_deep;      /* ops that are appended are deep */
+    bool has_short;    /* something is kept */
+    bool kept_is_made; /* by a whole run */
     bool compiled, static_is_stale;
 };
 

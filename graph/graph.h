@@ -107,8 +107,8 @@ void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t
 /* View of n_channels channels from first_channel (a multiple of 4): no work, no memory. */
 tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_channel, uint32_t n_channels);
 
-/* Memory for n_channels channels with the positions of `like`, written part by part by the ops that tt_graph_aim is called
- * for: a concatenation without copies. What is read of it must have been written. */
+/* Memory for n_channels channels with the positions of `like`, written part by part by the ops that tt_graph_aim is
+ * called for: a concatenation without copies. What is read of it must have been written. */
 tt_value tt_graph_room(tt_graph *graph, tt_value like, uint32_t n_channels);
 
 /* The next op writes its result to the n channels of a room from first_channel (a multiple of 4) on, n being what it

@@ -22,8 +22,8 @@ typedef struct tt_matrix_request {
     bool has_bias;
     const char *slope; /* NULL, or full name of the slopes of PReLU (one part only) */
     float leak;        /* slope of all outputs where they have none of their own; 0: no PReLU */
-    bool keep_float; /* multiplied in float whatever the store's arithmetic: a sensitive layer */
-    bool is_static;  /* not used at every run: the last to stay on the device when there is a limit */
+    bool keep_float;   /* multiplied in float whatever the store's arithmetic: a sensitive layer */
+    bool is_static;    /* not used at every run: the last to stay on the device when there is a limit */
 } tt_matrix_request;
 
 typedef struct tt_weight_store tt_weight_store;

@@ -168,7 +168,8 @@ bool tt_jpeg_find_xmp(const uint8_t *bytes, size_t n_bytes, const char **packet,
         }
         if (code == SOS || code == EOI || code < SOF0 || length < 2 || length > n_bytes - at - 2)
             break;
-        if (code == APP1 && length >= 2 + sizeof signature && memcmp(bytes + at + 4, signature, sizeof signature) == 0) {
+        if (code == APP1 && length >= 2 + sizeof signature &&
+            memcmp(bytes + at + 4, signature, sizeof signature) == 0) {
             *packet = (const char *)bytes + at + 4 + sizeof signature;
             *n_packet = length - 2 - sizeof signature;
             return true;

@@ -39,8 +39,8 @@ static bool row_name(const tt_upscale_config *c, uint32_t index, const char *par
 {
     char name[TT_MAX_NAME];
     bool is_slope = strcmp(part, "slope") == 0;
-    int n = strcmp(c->layout, "basicsr") == 0
-                ? snprintf(name, sizeof name, "body.%u.%s", (unsigned)(2 * index + is_slope), is_slope ? "weight" : part)
+    int n = strcmp(c->layout, "basicsr") == 0 ? snprintf(name, sizeof name, "body.%u.%s",
+                                                         (unsigned)(2 * index + is_slope), is_slope ? "weight" : part)
             : strcmp(c->layout, "plain") == 0
                 ? snprintf(name, sizeof name, "%s%u.%s", is_slope ? "prelu" : "conv", (unsigned)index, part)
                 : -1;
@@ -201,7 +201,8 @@ static tt_value dense_layers(tt_graph *g, tt_value room, const tt_upscale_config
     return TT_NONE;
 }
 
-/* x + 0.2 * (three dense blocks, each d + 0.2 * dense layers). x: the first channels of *room; the result is so, too. */
+/* x + 0.2 * (three dense blocks, each d + 0.2 * dense layers). x: the first channels of *room; the result is so, too.
+ */
 static tt_value rrdb_block(tt_graph *g, tt_value x, tt_value *room, const tt_upscale_config *c, uint32_t block)
 {
     uint32_t n_room = c->n_features + 4 * c->n_growth;

@@ -62,8 +62,8 @@ static tt_status fail_shape(const tt_look *look, const char *canonical, const ch
     if (tensor)
         tt_shape_text(tensor->n_dims, tensor->dims, shape, sizeof shape);
     return tt_fail(err, TT_ERROR_FORMAT, "%s: %s (%s in %s) has the shape %s, expected %s",
-                   tt_tensor_file_path(look->file), tensor ? tensor->name : canonical,
-                   canonical, tt_upscale_kind_name(look->config->kind), shape, expected);
+                   tt_tensor_file_path(look->file), tensor ? tensor->name : canonical, canonical,
+                   tt_upscale_kind_name(look->config->kind), shape, expected);
 }
 
 /* Side of the pixel shuffle that makes n channels of n_outs outputs, 0: none. */
@@ -277,7 +277,8 @@ tt_status tt_upscale_config_derive(const tt_tensor_file *file, tt_upscale_config
 
 static double rrdb_flops(const tt_upscale_config *c)
 {
-    const double tap_flops = 18, n = c->n_features, growth = c->n_growth, n_in = c->n_channels * c->unshuffle * c->unshuffle;
+    const double tap_flops = 18, n = c->n_features, growth = c->n_growth,
+                 n_in = c->n_channels * c->unshuffle * c->unshuffle;
     double dense = (n + 4 * growth) * n;
     for (uint32_t k = 0; k < 4; k++)
         dense += (n + k * growth) * growth;

@@ -33,7 +33,8 @@ static void arrange_phases(const float *stored, uint32_t n_in, float *values)
             for (uint32_t tap = 0; tap < N_TAPS; tap++) {
                 int y = stored_tap(out % N_PHASES / 2, tap / 3), x = stored_tap(out % 2, tap % 3);
                 size_t from = ((size_t)in * N_OUT + out / N_PHASES) * N_STORED_TAPS;
-                values[((size_t)out * n_in + in) * N_TAPS + tap] = y < 0 || x < 0 ? 0.0f : stored[from + (size_t)(y * 4 + x)];
+                values[((size_t)out * n_in + in) * N_TAPS + tap] =
+                    y < 0 || x < 0 ? 0.0f : stored[from + (size_t)(y * 4 + x)];
             }
 }
 

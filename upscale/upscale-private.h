@@ -13,8 +13,8 @@ struct tt_upscale_net {
     uint32_t graph_height, graph_width;
 };
 
-/* One pass: in [n_channels][height][width] (multiples of what is folded) -> the graph's output before the pixel shuffle,
- * [out_channels][height * grow / fold][width * grow / fold]. */
+/* One pass: in [n_channels][height][width] (multiples of what is folded) -> the graph's output before the pixel
+ * shuffle, [out_channels][height * grow / fold][width * grow / fold]. */
 tt_status tt_upscale_pass(tt_upscale_net *net, const float *in, uint32_t height, uint32_t width, float *out,
                           tt_error *err);
 

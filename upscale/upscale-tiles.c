@@ -1,7 +1,7 @@
 /* upscale-tiles.c - a whole picture by tiles: cut, padded, made larger, shuffled, blended, handed on in rows.
  *
- * Tiles of a row are summed with weights in a band of the larger picture; rows that no later tile reaches are divided by
- * the sum of their weights and handed on. A tile's weight is zero within the margin of an edge that is not the
+ * Tiles of a row are summed with weights in a band of the larger picture; rows that no later tile reaches are divided
+ * by the sum of their weights and handed on. A tile's weight is zero within the margin of an edge that is not the
  * picture's and rises linearly from there, so that what a tile does not know about never shows. */
 #include "base/checked.h"
 #include "base/pieces.h"
@@ -224,8 +224,8 @@ static tt_status allocate(tt_run *run, float **block, tt_error *err)
                             n_pixels * c->n_channels,
                             n_result,
                             piece_rows * scale * run->columns.size * scale * c->n_channels};
-    float **parts[] = {&run->row_weights, &run->row_sums, &run->column_weights, &run->column_sums,
-                       &run->tile,        &run->result,   &run->band};
+    float **parts[] = {&run->row_weights, &run->row_sums, &run->column_weights, &run->column_sums, &run->tile,
+                       &run->result,      &run->band};
     size_t n = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         n += sizes[i];

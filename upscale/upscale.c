@@ -46,7 +46,8 @@ static void build(tt_graph *graph, const void *user)
 tt_status tt_upscale_forecast(const tt_kernels *kernels, const tt_upscale_config *config, tt_weights *weights,
                               uint32_t tile, uint64_t *weight_bytes, tt_graph_forecast *forecast, tt_error *err)
 {
-    uint32_t side = (tt_upscale_tile(config, tile) + tt_upscale_form_of(config).fold - 1) / tt_upscale_form_of(config).fold;
+    uint32_t side =
+        (tt_upscale_tile(config, tile) + tt_upscale_form_of(config).fold - 1) / tt_upscale_form_of(config).fold;
     tt_upscale_request request = {config, side, side};
     tt_weight_store *store = NULL;
     tt_status status = tt_graph_forecast_of(kernels, "upscaler", weights, build, &request, &store, forecast, err);
@@ -105,7 +106,7 @@ static void unfold(const float *in, uint32_t n, uint32_t height, uint32_t width,
 
 /* Sizes of a pass over `height` x `width` pixels of the input, padding included. */
 typedef struct tt_pass_sizes {
-    size_t n_in, n_out; /* floats of the graph's arrays */
+    size_t n_in, n_out;     /* floats of the graph's arrays */
     uint32_t height, width; /* of the graph's input */
 } tt_pass_sizes;
 

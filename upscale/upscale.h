@@ -26,14 +26,14 @@ enum { TT_UPSCALE_MAX_CONVS = 64, TT_UPSCALE_MAX_RRDB = 64 };
 /* Everything that tensors tell of a network. */
 typedef struct tt_upscale_config {
     tt_upscale_kind kind;
-    uint32_t scale;      /* 1 .. 4 */
-    uint32_t n_channels; /* of input and output: 3 (RGB, 0..1), or 1 (luma, 0..1) */
-    uint32_t n_convs;    /* in a row; RRDB: 0 */
-    uint32_t n_outs[TT_UPSCALE_MAX_CONVS]; /* outputs of each; the last one's before the pixel shuffle */
-    uint32_t first_side;                   /* taps of the first convolution along a side: 3 or 5 */
-    float shift;                           /* FSRCNN: added to the result */
+    uint32_t scale;                                 /* 1 .. 4 */
+    uint32_t n_channels;                            /* of input and output: 3 (RGB, 0..1), or 1 (luma, 0..1) */
+    uint32_t n_convs;                               /* in a row; RRDB: 0 */
+    uint32_t n_outs[TT_UPSCALE_MAX_CONVS];          /* outputs of each; the last one's before the pixel shuffle */
+    uint32_t first_side;                            /* taps of the first convolution along a side: 3 or 5 */
+    float shift;                                    /* FSRCNN: added to the result */
     uint32_t n_features, n_blocks, n_growth, n_ups; /* RRDB: channels, blocks, channels of a dense layer, upsamplings */
-    uint32_t unshuffle; /* RRDB x2, x1: the input is folded by 2 or 4 first; else 1 */
+    uint32_t unshuffle;                             /* RRDB x2, x1: the input is folded by 2 or 4 first; else 1 */
     uint32_t pad;       /* pixels by which the input is extended by its edges and the result is cropped; else 0: zeros
                            around every layer's input */
     uint32_t margin;    /* pixels of the input around a tile that its result depends on (RRDB: noticeably) */
@@ -44,8 +44,8 @@ typedef struct tt_upscale_config {
 /* "srvgg", "rrdb", "upconv7", "fsrcnn", "espcn"; static storage. */
 const char *tt_upscale_kind_name(tt_upscale_kind kind);
 
-/* Derives a network from the stored names and shapes of its tensors; sizes are checked, and a file that is none of these
- * fails with a sentence that names what was looked for. */
+/* Derives a network from the stored names and shapes of its tensors; sizes are checked, and a file that is none of
+ * these fails with a sentence that names what was looked for. */
 tt_status tt_upscale_config_derive(const tt_tensor_file *file, tt_upscale_config *config, tt_error *err);
 
 /* Multiplications and additions for one pixel of the input. */

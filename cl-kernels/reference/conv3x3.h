@@ -15,7 +15,7 @@ typedef struct tt_reference_conv3x3_args {
     const float *residual;   /* [batch][n_out][out_height][out_width] or NULL */
     tt_activation activation;
     const float *slopes; /* [n_out], of PReLU */
-    float *out; /* [batch][n_out][out_height][out_width] */
+    float *out;          /* [batch][n_out][out_height][out_width] */
 } tt_reference_conv3x3_args;
 
 void tt_reference_conv3x3(const tt_reference_conv3x3_args *args);

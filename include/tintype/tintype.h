@@ -251,8 +251,8 @@ typedef struct tt_image_report {
     tt_text_entry *entries;
 } tt_image_report;
 
-/* Reads the size and all text marks of a PNG, or those XMP properties of a JPEG that say how a picture was made, without
- * decoding pixels. Free with tt_image_report_free. */
+/* Reads the size and all text marks of a PNG, or those XMP properties of a JPEG that say how a picture was made,
+ * without decoding pixels. Free with tt_image_report_free. */
 TT_API tt_status tt_image_inspect(tt_context *context, const char *path, tt_image_report *report);
 TT_API void tt_image_report_free(tt_image_report *report);
 
@@ -636,8 +636,9 @@ typedef struct tt_sharpen_report {
 TT_API tt_status tt_sharpen(tt_context *context, const tt_sharpen_params *params, const tt_image *image, tt_image *out,
                             tt_sharpen_report *report);
 
-/* How hard a picture is to enlarge: mean gain that a stronger network is expected to have over the local one, from the
- * energy of fine detail in its luma; 0 .. 1. docs/cloud.md has the rule and its measurement. */
+/* How hard a picture is to enlarge, from the energy of fine detail in its luma; 0 .. 1. The error that the local
+ * network leaves grows with it, and so does what a stronger one takes off. docs/cloud.md has the rule and its
+ * measurement. */
 TT_API double tt_image_detail(const tt_image *image);
 
 /* ---- measuring ------------------------------------------------------------------------------------------------- */

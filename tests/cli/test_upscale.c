@@ -24,14 +24,13 @@ typedef struct place {
 } place;
 
 /* Writes a picture with marks; code may be NULL. */
-static void write_picture(const char *path, uint32_t width, uint32_t height, uint32_t n_channels, const char *parameters,
-                          const char *code)
+static void write_picture(const char *path, uint32_t width, uint32_t height, uint32_t n_channels,
+                          const char *parameters, const char *code)
 {
     tt_context *context = tt_context_create();
     tt_image image = {width, height, n_channels, malloc((size_t)width * height * n_channels)};
-    const tt_image_marks marks = {.parameters = parameters,
-                                  .digital_source_type = code,
-                                  .aigc_json = code ? "{\"Label\":\"1\"}" : NULL};
+    const tt_image_marks marks = {
+        .parameters = parameters, .digital_source_type = code, .aigc_json = code ? "{\"Label\":\"1\"}" : NULL};
     assert_non_null(image.pixels);
     for (size_t i = 0; i < (size_t)width * height * n_channels; i++)
         image.pixels[i] = (uint8_t)(i * 7 % 251);
@@ -77,6 +76,11 @@ static void test_marks_stay(void **state)
     assert_int_equal(run.n_out, 0);
     cli_run_free(&run);
     shows(p->out, "90x60");
+    json_t *json = expect_json(RUN("upscale", p->in, "-o", p->out, "--json"), "upscale --json");
+    assert_string_equal(json_string_value(json_object_get(json, "architecture")), "srvgg");
+    assert_int_equal(json_integer_value(json_object_get(json, "width")), 60);
+    assert_true(json_number_value(json_object_get(json, "flops_per_pixel")) > 0);
+    json_decref(json);
     expect_out(RUN("upscale", p->in, "-o", p->out, "--scale", "4", "--upscale-model", NETWORKS "rrdb_x4.safetensors",
                    "--tile", "128", "--precision", "f32"),
                "120x80");

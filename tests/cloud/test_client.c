@@ -498,7 +498,7 @@ static void test_cancel(void **state)
 static void test_cancel_while_posting(void **state)
 {
     place *p = *state;
-    stopper queued = {.phase = TT_CLOUD_QUEUED};
+    stopper queued = {.phase = TT_CLOUD_UPLOAD};
     p->params.progress = stop_at;
     p->params.progress_user = &queued;
     SERVE(p, {.head = ACCEPTED, .delay = 0.5}, {.head = "204 No Content\r\n"});

@@ -162,7 +162,7 @@ static void test_batch(void **state)
 static void test_latent(void **state)
 {
     static const char *const hashes[] = {"b481ac1755"};
-    enum { LATENT_BYTES = 52 + 2 * 4 * 4 * 4 };
+    enum { LATENT_BYTES = 52 + 2 * 8 * 2 * 2 };
     place *p = *state;
     p->host.params.model_hashes = hashes;
     p->host.params.n_model_hashes = 1;

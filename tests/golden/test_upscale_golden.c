@@ -34,18 +34,12 @@ static const sr_case oracle_cases[] = {
 };
 
 static const sr_case own_cases[] = {
-    {"srvgg_x2", "in", "out", "srvgg_x2"},
-    {"srvgg_x2", "in", "out", "srvgg_x2_params"},
-    {"srvgg_x3", "in", "out", "srvgg_x3"},
-    {"rrdb_x4", "in", "out", "rrdb_x4"},
-    {"rrdb_x4", "in", "out", "rrdb_x4_esrgan"},
-    {"rrdb_x4", "in", "out", "rrdb_x4_old"},
-    {"rrdb_x2", "in", "out", "rrdb_x2"},
-    {"rrdb_up2", "in", "out", "rrdb_up2_esrgan"},
-    {"rrdb_up2", "in", "out", "rrdb_up2_old"},
-    {"upconv7_x2", "in", "out", "upconv7_x2"},
-    {"fsrcnn_x2", "in", "out", "fsrcnn_x2"},
-    {"espcn_x3", "in", "out", "espcn_x3"},
+    {"srvgg_x2", "in", "out", "srvgg_x2"},      {"srvgg_x2", "in", "out", "srvgg_x2_params"},
+    {"srvgg_x3", "in", "out", "srvgg_x3"},      {"rrdb_x4", "in", "out", "rrdb_x4"},
+    {"rrdb_x4", "in", "out", "rrdb_x4_esrgan"}, {"rrdb_x4", "in", "out", "rrdb_x4_old"},
+    {"rrdb_x2", "in", "out", "rrdb_x2"},        {"rrdb_up2", "in", "out", "rrdb_up2_esrgan"},
+    {"rrdb_up2", "in", "out", "rrdb_up2_old"},  {"upconv7_x2", "in", "out", "upconv7_x2"},
+    {"fsrcnn_x2", "in", "out", "fsrcnn_x2"},    {"espcn_x3", "in", "out", "espcn_x3"},
 };
 
 /* [height][width] or [1][channels][height][width] as a picture. */

@@ -20,7 +20,7 @@
 
 int http_connect(uint16_t port)
 {
-    const int peer = socket(AF_INET, SOCK_STREAM, 0);
+    const int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_true(peer >= 0);

@@ -1,5 +1,5 @@
 /* relay.c - one thread, one connection at a time. */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "tests/support/relay.h"
 
 #include "tests/support/http-peer.h"
@@ -151,7 +151,7 @@ static void *run(void *user)
     relay *r = user;
     struct pollfd wait = {.fd = r->listener, .events = POLLIN};
     while (!atomic_load(&r->is_stopping) && !is_broken(r)) {
-        const int client = poll(&wait, 1, 20) > 0 ? accept(r->listener, NULL, NULL) : -1;
+        const int client = poll(&wait, 1, 20) > 0 ? accept4(r->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
         if (client >= 0)
             serve(r, client);
     }

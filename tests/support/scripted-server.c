@@ -1,5 +1,5 @@
 /* scripted-server.c - one thread, one connection at a time. */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "tests/support/scripted-server.h"
 
 #include "base/clock.h"
@@ -20,7 +20,7 @@
 
 int loopback_listen(uint16_t *port)
 {
-    const int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t n = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -145,7 +145,7 @@ static void *run(void *user)
 {
     scripted_server *server = user;
     while (wait_for(server, server->listener)) {
-        const int peer = accept(server->listener, NULL, NULL);
+        const int peer = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         while (peer >= 0 && serve(server, peer)) {
         }
         if (peer >= 0)

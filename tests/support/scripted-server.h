@@ -41,7 +41,7 @@ void scripted_server_stop(scripted_server *server);
 /* True when request `index` came and its head or body contains text. Call it after the client is done. */
 bool scripted_server_got(scripted_server *server, size_t index, const char *text);
 
-/* A listening socket on a free port of the loopback. */
+/* A listening socket on a free port of the loopback; children of the test do not inherit it, or it would stay open. */
 int loopback_listen(uint16_t *port);
 
 #endif

@@ -49,11 +49,8 @@ void upscale_run(const tt_kernels *kernels, const char *path, uint32_t tile, con
     out->values = calloc((size_t)out->n_channels * out->height * out->width, sizeof *out->values);
     assert_non_null(out->values);
     float_pictures pictures = {in, out, 0};
-    tt_upscale_picture picture = {.height = in->height,
-                                  .width = in->width,
-                                  .read = read_floats,
-                                  .write = write_floats,
-                                  .user = &pictures};
+    tt_upscale_picture picture = {
+        .height = in->height, .width = in->width, .read = read_floats, .write = write_floats, .user = &pictures};
     tt_test_ok(tt_upscale_run(net, &picture, tt_test_error()));
     assert_int_equal(pictures.next_row, out->height);
     tt_upscale_destroy(net);

@@ -105,7 +105,8 @@ static void run_graph(tt_graph *graph, const float *x, size_t n_x, const char *n
     tt_test_ok(tt_graph_read(graph, name, y, n_y, tt_test_error()));
 }
 
-/* Results side by side in one room are what they are alone, and a convolution over them sees them with their borders. */
+/* Results side by side in one room are what they are alone, and a convolution over them sees them with their borders.
+ */
 static void test_room(void **state)
 {
     enum { H = 3, W = 5, N = H * W };

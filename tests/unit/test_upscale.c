@@ -205,24 +205,30 @@ static const bad_file bad_files[] = {
     {"{" T("body.0.weight", "4,3,3,3", 0, 216) "}", 216, TT_ERROR_UNSUPPORTED, "no super-resolution network"},
     {"{" T("body.0.weight", "4,3,3,3", 0, 216) "," T("body.1.weight", "4", 216, 224) "}", 224, TT_ERROR_FORMAT,
      "1 convolutions of srvgg were found, expected 2 or more"},
-    {"{" T("body.0.weight", "4,3,3,3", 0, 216) "," T("body.1.weight", "4", 216, 224) ","
-     T("body.2.weight", "12,5,3,3", 224, 1304) "}", 1304, TT_ERROR_FORMAT, "takes what the one before it gives"},
-    {"{" T("body.0.weight", "4,3,3,3", 0, 216) "," T("body.1.weight", "4", 216, 224) ","
-     T("body.2.weight", "7,4,3,3", 224, 728) "}", 728, TT_ERROR_FORMAT, "pixel shuffle"},
-    {"{" T("body.0.weight", "4,1,3,3", 0, 72) "," T("body.1.weight", "4", 72, 80) ","
-     T("body.2.weight", "12,4,3,3", 80, 944) "}", 944, TT_ERROR_FORMAT, "3 inputs (RGB)"},
-    {"{" T("body.0.weight", "4,3,5,5", 0, 600) "," T("body.1.weight", "4", 600, 608) ","
-     T("body.2.weight", "12,4,3,3", 608, 1472) "}", 1472, TT_ERROR_FORMAT, "convolution of 3 x 3"},
+    {"{" T("body.0.weight", "4,3,3,3", 0, 216) "," T("body.1.weight", "4", 216, 224) "," T("body.2.weight", "12,5,3,3",
+                                                                                           224, 1304) "}",
+     1304, TT_ERROR_FORMAT, "takes what the one before it gives"},
+    {"{" T("body.0.weight", "4,3,3,3", 0, 216) "," T("body.1.weight", "4", 216, 224) "," T("body.2.weight", "7,4,3,3",
+                                                                                           224, 728) "}",
+     728, TT_ERROR_FORMAT, "pixel shuffle"},
+    {"{" T("body.0.weight", "4,1,3,3", 0, 72) "," T("body.1.weight", "4", 72, 80) "," T("body.2.weight", "12,4,3,3", 80,
+                                                                                        944) "}",
+     944, TT_ERROR_FORMAT, "3 inputs (RGB)"},
+    {"{" T("body.0.weight", "4,3,5,5", 0, 600) "," T("body.1.weight", "4", 600, 608) "," T("body.2.weight", "12,4,3,3",
+                                                                                           608, 1472) "}",
+     1472, TT_ERROR_FORMAT, "convolution of 3 x 3"},
     {"{" T("conv0.weight", "16,3,3,3", 0, 864) "}", 864, TT_ERROR_FORMAT, "expected 7"},
     {"{" T("conv0.weight", "16,3", 0, 96) "}", 96, TT_ERROR_UNSUPPORTED, "no super-resolution network"},
     {"{" T("conv0.weight", "4,1,5,5", 0, 200) "," T("conv1.weight", "2,4,3,3", 200, 344) "}", 344, TT_ERROR_FORMAT,
      "pixel shuffle"},
     {"{" T("conv_first.weight", "6,3,3,3", 0, 324) "," T("body.0.rdb1.conv1.weight", "4,6,3,3", 324, 756) "}", 756,
      TT_ERROR_FORMAT, "multiple of 4"},
-    {"{" T("conv_first.weight", "4,5,3,3", 0, 360) "," T("body.0.rdb1.conv1.weight", "4,4,3,3", 360, 648) ","
-     T("conv_last.weight", "3,4,3,3", 648, 864) "}", 864, TT_ERROR_FORMAT, "3, 12 or 48 inputs"},
-    {"{" T("conv_first.weight", "4,12,3,3", 0, 864) "," T("body.0.rdb1.conv1.weight", "4,4,3,3", 864, 1152) ","
-     T("conv_last.weight", "3,4,3,3", 1152, 1368) "}", 1368, TT_ERROR_FORMAT, "undoes the folding"},
+    {"{" T("conv_first.weight", "4,5,3,3", 0, 360) "," T("body.0.rdb1.conv1.weight", "4,4,3,3", 360,
+                                                         648) "," T("conv_last.weight", "3,4,3,3", 648, 864) "}",
+     864, TT_ERROR_FORMAT, "3, 12 or 48 inputs"},
+    {"{" T("conv_first.weight", "4,12,3,3", 0, 864) "," T("body.0.rdb1.conv1.weight", "4,4,3,3", 864,
+                                                          1152) "," T("conv_last.weight", "3,4,3,3", 1152, 1368) "}",
+     1368, TT_ERROR_FORMAT, "undoes the folding"},
     {"{" T("conv_first.weight", "4,3,3,3", 0, 216) "," T("body.0.rdb1.conv1.weight", "4,4,3,3", 216, 504) "}", 504,
      TT_ERROR_FORMAT, "no such tensor"},
 };
@@ -241,8 +247,7 @@ static void test_bad_files(void **state)
         tt_error err = {""};
         assert_non_null(bytes);
         temp_folder_write(&folder, "bad.safetensors", bytes, n_bytes);
-        tt_status status =
-            tt_upscale_file_open(temp_folder_path(&folder, "bad.safetensors", path), &file, &err);
+        tt_status status = tt_upscale_file_open(temp_folder_path(&folder, "bad.safetensors", path), &file, &err);
         if (status != bad->status || strstr(err.text, bad->mention) == NULL || strstr(err.text, "bad.safe") == NULL)
             fail_msg("file %zu: status %d, \"%s\"; expected %d and \"%s\"", i, (int)status, err.text, (int)bad->status,
                      bad->mention);

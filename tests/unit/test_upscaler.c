@@ -282,6 +282,30 @@ static void test_marks(void **state)
     assert_null(marks.aigc_json);
 }
 
+/* ---- detail */
+
+/* Nothing to see: 0; noise is more than a pattern, which is more than a ramp. */
+static void test_detail(void **state)
+{
+    (void)state;
+    tt_image pattern = make_image(40, 30, 3), grey = make_image(40, 30, 1), tiny = make_image(2, 40, 3);
+    double of_pattern = tt_image_detail(&pattern), of_grey = tt_image_detail(&grey);
+    assert_true(tt_image_detail(&tiny) == 0);
+    for (size_t i = 0; i < 40 * 30; i++)
+        grey.pixels[i] = (uint8_t)(i % 40 * 3);
+    double of_ramp = tt_image_detail(&grey);
+    for (size_t i = 0; i < 40 * 30; i++)
+        grey.pixels[i] = (uint8_t)(i * 2654435761u >> 13);
+    double of_noise = tt_image_detail(&grey);
+    memset(grey.pixels, 77, 40 * 30);
+    assert_true(tt_image_detail(&grey) == 0);
+    assert_true(of_ramp == 0); /* the mean of the neighbours of a ramp is itself */
+    assert_true(of_pattern > 0.1 && of_grey > 0.1 && of_noise > of_grey && of_noise < 1);
+    tt_image_free(&pattern);
+    tt_image_free(&grey);
+    tt_image_free(&tiny);
+}
+
 /* ---- photographs */
 
 /* PSNR of the luma without a border of 4, as super-resolution is measured. */
@@ -357,8 +381,7 @@ static void test_own_gain(void **state)
 static void check_waifu2x(tt_precision precision)
 {
     static const double want[] = {34.99, 34.03, 35.74, 36.27};
-    tt_upscaler *upscaler =
-        load_as("../shared/weights/waifu2x_upconv7_photo_scale2x.safetensors", precision, 0);
+    tt_upscaler *upscaler = load_as("../shared/weights/waifu2x_upconv7_photo_scale2x.safetensors", precision, 0);
     for (size_t i = 0; i < N_PHOTOS; i++) {
         char path[128];
         double bicubic;
@@ -383,9 +406,9 @@ static void test_waifu2x(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scales),   cmocka_unit_test(test_luma),          cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_info),     cmocka_unit_test(test_progress),      cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_missing_layer), cmocka_unit_test(test_marks), cmocka_unit_test(test_own_gain),
-        cmocka_unit_test(test_waifu2x)};
+        cmocka_unit_test(test_scales),        cmocka_unit_test(test_luma),     cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_info),          cmocka_unit_test(test_progress), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_missing_layer), cmocka_unit_test(test_marks),    cmocka_unit_test(test_detail),
+        cmocka_unit_test(test_own_gain),      cmocka_unit_test(test_waifu2x)};
     return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

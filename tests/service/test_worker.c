@@ -60,6 +60,8 @@ static int open_worker(void **state)
 static int close_worker(void **state)
 {
     worker_test *t = *state;
+    if (t == NULL) /* it was not opened */
+        return 0;
     tt_worker_close(t->worker);
     small_jobs_free(&t->jobs);
     free(t);

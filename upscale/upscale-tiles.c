@@ -120,29 +120,29 @@ static void read_tile(const tt_run *run, uint32_t top, uint32_t left)
     }
 }
 
-/* What a network adds to its last layer, or makes of it. */
-static float finish(const tt_run *run, float value, size_t channel, size_t y, size_t x)
+/* What a network makes of its last layer's value; added: the input's pixel, where it adds that. */
+static float finish(const tt_upscale_config *c, float value, float added)
 {
-    const tt_upscale_config *c = &run->net->config;
-    size_t width = run->columns.piece;
-    if (c->kind == TT_UPSCALE_SRVGG)
-        return value + run->tile[(channel * run->rows.piece + y / c->scale) * width + x / c->scale];
-    return c->kind == TT_UPSCALE_ESPCN ? tanhf(value) : value + c->shift;
+    return c->kind == TT_UPSCALE_ESPCN ? tanhf(value) : value + added + c->shift;
 }
 
-/* Adds a row of a tile's result to the band. source: the pixel shuffle's row; out_x counts from the tile's edge. */
+/* Adds row y of a tile's result to the band. The pixel shuffle takes every s-th pixel from one plane, so that a row is
+ * s runs through rows of planes. */
 static void add_row(const tt_run *run, size_t channel, size_t y, float row_weight, const float *weights, float *out)
 {
     const tt_upscale_config *c = &run->net->config;
     tt_upscale_form form = tt_upscale_form_of(c);
-    size_t s = form.shuffle, large = form.grow * s / form.fold;
-    size_t height = (run->rows.piece + 2 * c->pad) * large / s, width = (run->columns.piece + 2 * c->pad) * large / s;
-    size_t n = (size_t)run->columns.piece * c->scale, from_y = y + (size_t)c->pad * c->scale;
-    for (size_t x = 0; x < n; x++) {
-        size_t from_x = x + (size_t)c->pad * c->scale;
-        size_t plane = (channel * s + from_y % s) * s + from_x % s;
-        float value = run->result[(plane * height + from_y / s) * width + from_x / s];
-        out[x] += row_weight * weights[x] * finish(run, value, channel, y, x);
+    size_t s = form.shuffle, pad = (size_t)c->pad * form.grow, from_y = y + pad * s;
+    size_t height = (run->rows.piece + 2 * (size_t)c->pad) * form.grow / form.fold;
+    size_t width = (run->columns.piece + 2 * (size_t)c->pad) * form.grow / form.fold;
+    bool adds_input = c->kind == TT_UPSCALE_SRVGG;
+    const float *input = run->tile + (channel * run->rows.piece + y / c->scale) * run->columns.piece;
+    for (size_t phase = 0; phase < s; phase++) {
+        size_t plane = (channel * s + from_y % s) * s + phase;
+        const float *from = run->result + (plane * height + from_y / s) * width + pad;
+        for (size_t i = 0; i < width - 2 * pad; i++)
+            out[i * s + phase] +=
+                row_weight * weights[i * s + phase] * finish(c, from[i], adds_input ? input[i] : 0.0f);
     }
 }
 

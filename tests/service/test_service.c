@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "tests/support/http-try.h"
 #include "tests/support/ledger-fixture.h"
+#include "tests/support/small-bodies.h"
 #include "tests/support/small-jobs.h"
 
 #include <setjmp.h>
@@ -113,9 +114,8 @@ static void expect_service(const service_process *s, const small_jobs *jobs, siz
     const struct small_job *job = &jobs->kinds[kind];
     for (;;) {
         http_answer answer;
-        if (http_try((uint16_t)s->port, "POST /v1/upscales?scale=2",
-                     "Content-Type: image/png\r\nPrefer: wait=5\r\nIdempotency-Key: k\r\n", job->body, job->n_body, 20,
-                     &answer)) {
+        if (http_try((uint16_t)s->port, "POST /v1/upscales?scale=2", "Content-Type: image/png\r\nPrefer: wait=5\r\n",
+                     job->body, job->n_body, 20, &answer)) {
             const bool is_there = answer.code == 200;
             if (is_there) {
                 assert_int_equal(answer.n_body, job->n_result);
@@ -148,9 +148,54 @@ static void test_replaces_what_dies(void **state)
             fail_msg("the gate and the worker were killed and not started again: %s", said(s));
         ledger_pause(0.1);
     }
-    expect_service(s, &jobs, 3); /* the same job: it is still known */
+    expect_service(s, &jobs, 3);
     wait_until_said(s, "tintype-worker ended by signal 9");
     wait_until_said(s, "tintype-gate ended by signal 9");
+    small_jobs_free(&jobs);
+}
+
+static void expect_refused(const service_process *s, const char *type, const void *bytes, size_t n_bytes)
+{
+    char headers[128];
+    http_answer answer;
+    (void)snprintf(headers, sizeof headers, "Content-Type: %s\r\nPrefer: wait=30\r\n", type);
+    assert_true(http_try((uint16_t)s->port, "POST /v1/upscales", headers, bytes, n_bytes, 40, &answer));
+    if (answer.code != 422)
+        fail_msg("%s, %zu bytes: %d, expected 422: %.300s", type, n_bytes, answer.code, answer.body);
+    assert_non_null(strstr(answer.body, "\"detail\":\""));
+    http_answer_free(&answer);
+}
+
+/* Bodies whose header is fine, so that the gate lets them pass: the worker says what is wrong with them, and lives. */
+static void test_hostile_bodies(void **state)
+{
+    const service_process *s = *state;
+    enum { N_NOISE = 1 << 20 };
+    small_jobs jobs;
+    pid_t before[16], after[16];
+    tt_text bomb = {0}, jpeg = {0};
+    uint8_t *noise = malloc(N_NOISE);
+    assert_non_null(noise);
+    small_jobs_make(&jobs);
+    small_jobs_solve(&jobs);
+    expect_service(s, &jobs, 1);
+    assert_int_equal(children_of(s->pid, before), 2);
+    small_png(2000, 2000, false, &bomb);
+    small_jpeg(2000, 2000, &jpeg);
+    for (size_t i = 0; i < N_NOISE; i++)
+        noise[i] = (uint8_t)(i * 2654435761u >> 13);
+    memcpy(noise, jobs.kinds[2].body, 60); /* a true beginning, then noise */
+    expect_refused(s, "image/png", bomb.bytes, bomb.n_bytes);
+    expect_refused(s, "image/jpeg", jpeg.bytes, jpeg.n_bytes);
+    expect_refused(s, "image/png", noise, N_NOISE);
+    for (size_t n = 40; n < jobs.kinds[2].n_body; n += 97)
+        expect_refused(s, "image/png", jobs.kinds[2].body, n);
+    expect_service(s, &jobs, 4);
+    assert_int_equal(children_of(s->pid, after), 2);
+    assert_memory_equal(before, after, 2 * sizeof before[0]);
+    tt_text_free(&bomb);
+    tt_text_free(&jpeg);
+    free(noise);
     small_jobs_free(&jobs);
 }
 
@@ -158,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_replaces_what_dies, start, stop),
+        cmocka_unit_test_setup_teardown(test_hostile_bodies, start, stop),
     };
     return cmocka_run_group_tests_name("the service by one command", tests, NULL, NULL);
 }

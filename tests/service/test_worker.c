@@ -179,6 +179,46 @@ static void test_refusals(void **state)
     test_pictures(state);
 }
 
+/* Bytes that this process has in memory. */
+static size_t resident(void)
+{
+    unsigned long n_all = 0, n_resident = 0;
+    FILE *stream = fopen("/proc/self/statm", "r");
+    assert_non_null(stream);
+    assert_int_equal(fscanf(stream, "%lu %lu", &n_all, &n_resident), 2);
+    (void)fclose(stream);
+    return n_resident * 4096;
+}
+
+/* Hostile bodies by the hundred leave nothing behind, in the worker or in its sandbox. */
+static void test_no_memory_grows(void **state)
+{
+    enum { N = 200, MOST = 4 << 20 };
+    worker_test *t = *state;
+    tt_text bomb = {0};
+    uint8_t *noise = malloc(1 << 20);
+    assert_non_null(noise);
+    for (size_t i = 0; i < 1 << 20; i++)
+        noise[i] = (uint8_t)(i * 2654435761u >> 13);
+    memcpy(noise, "\x89PNG\r\n\x1a\n", 8);
+    small_png(2048, 2048, false, &bomb);
+    const tt_job large = make_job("image/png", 2048, 2048, 2);
+    expect_final(t, &large, noise, 1 << 20, "");
+    expect_final(t, &large, bomb.bytes, bomb.n_bytes, "");
+    const size_t before = resident();
+    for (int i = 0; i < N; i++) {
+        expect_final(t, &large, noise, 1 << 20, "");
+        expect_final(t, &large, bomb.bytes, bomb.n_bytes, "");
+    }
+#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory to see it used */
+    assert_true(resident() < before + MOST);
+#else
+    (void)before;
+#endif
+    free(noise);
+    tt_text_free(&bomb);
+}
+
 static bool say_no(void *user)
 {
     ++*(int *)user;
@@ -339,10 +379,8 @@ static const struct CMUnitTest ledger_cases[] = {
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_latents),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_pictures), cmocka_unit_test(test_latents),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_given_up), cmocka_unit_test(test_no_memory_grows),
     };
     const struct CMUnitTest refusals[] = {cmocka_unit_test(test_cannot_work)};
     int n_failed = cmocka_run_group_tests_name("a worker", tests, open_worker, close_worker);

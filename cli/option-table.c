@@ -91,7 +91,7 @@ static const cli_option table[] = {
     {"upload", NULL, 0, GENERATE, CLI_CHOICE, AT(upload), 0, 0, "pixels|latent",
      "send the draft, default, or the latent before decoding (8 KB), for services that have the model"},
     {"route", NULL, 0, GENERATE, CLI_MAY_REAL, AT(route), 0.001, 1, "[=X]",
-     "send only pictures whose detail is at least X, where a service gains most"},
+     "send only pictures whose detail is at least X, default 0.3: where a service gains most"},
     {"cloud-timeout", NULL, 0, GENERATE, CLI_REAL, AT(cloud_timeout), 1, 86400, "SECONDS",
      "for everything at the service, its queue included; default 120"},
     {"cloud-max-bytes", NULL, 0, GENERATE, CLI_BYTES, AT(cloud_max_bytes), 0, 0, "SIZE",

@@ -34,15 +34,23 @@ static bool set_limit(int resource, uint64_t value)
     return setrlimit((__rlimit_resource_t)resource, &limit) == 0;
 }
 
+/* The signal of the first limit says why the process ended; the second one ends it in any case. */
+static bool limit_time(double seconds)
+{
+    const rlim_t n = (rlim_t)ceil(seconds);
+    const struct rlimit limit = {.rlim_cur = n, .rlim_max = n + 1};
+    return setrlimit(RLIMIT_CPU, &limit) == 0;
+}
+
 static tt_status set_limits(const tt_confinement *confinement, tt_error *err)
 {
     const uint64_t now = address_space();
     if (now == 0)
         return tt_fail(err, TT_ERROR_UNSUPPORTED, "a sandbox needs /proc to know how much memory it begins with");
-    const bool is_set = set_limit(RLIMIT_AS, now + confinement->max_memory) &&
-                        set_limit(RLIMIT_CPU, (uint64_t)ceil(confinement->seconds)) && set_limit(RLIMIT_CORE, 0) &&
-                        set_limit(RLIMIT_FSIZE, 0) && set_limit(RLIMIT_NOFILE, 0) && set_limit(RLIMIT_NPROC, 0) &&
-                        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+    const bool is_set = set_limit(RLIMIT_AS, now + confinement->max_memory) && limit_time(confinement->seconds) &&
+                        set_limit(RLIMIT_CORE, 0) && set_limit(RLIMIT_FSIZE, 0) && set_limit(RLIMIT_NOFILE, 0) &&
+                        set_limit(RLIMIT_NPROC, 0) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
     return is_set ? TT_OK : tt_fail(err, TT_ERROR_UNSUPPORTED, "the system limits no process: %s", strerror(errno));
 }
 

@@ -32,8 +32,13 @@ struct tt_jail {
 
 /* ---- the child */
 
+/* Of the signals that the helper blocks, the child takes the one of its own time limit. */
 static void become_child(const tt_jail *jail)
 {
+    sigset_t late;
+    (void)sigemptyset(&late);
+    (void)sigaddset(&late, SIGXCPU);
+    (void)sigprocmask(SIG_UNBLOCK, &late, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     (void)close(jail->channel);
     if (tt_confine(&jail->confinement, NULL) != TT_OK)

@@ -359,7 +359,9 @@ static void drop(job *j)
 static void end(job *j, tt_status status, tt_cloud_leave leave)
 {
     const char *path = j->params->state_path;
-    const bool is_over = status == TT_OK || status == TT_ERROR_CANCELLED || leave == TT_CLOUD_DROP;
+    /* A job that the service failed would only fail again the next time, under the same key. */
+    const bool has_failed = status == TT_ERROR_NETWORK && (j->answer.code == 422 || j->answer.code == 500);
+    const bool is_over = status == TT_OK || status == TT_ERROR_CANCELLED || has_failed || leave == TT_CLOUD_DROP;
     if (status == TT_OK && j->waiting != TT_CLOUD_WORK && j->accepted > 0.0)
         j->report->queue_seconds = tt_clock_seconds() - j->accepted;
     if (status != TT_OK && j->report->job[0] != '\0' && (is_over || path == NULL))

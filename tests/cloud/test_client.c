@@ -320,6 +320,24 @@ static void test_resume(void **state)
     temp_folder_remove(&folder);
 }
 
+/* A job that failed is forgotten here and there, so that the next call makes a new one. */
+static void test_failed_job(void **state)
+{
+    cloud_place *p = *state;
+    temp_folder folder;
+    char path[TT_TEMP_PATH];
+    temp_folder_make(&folder);
+    p->params.state_path = temp_folder_path(&folder, "state", path);
+    CLOUD_SERVE(p, {.head = CLOUD_ACCEPTED}, CLOUD_PROBLEM("422 Unprocessable", "the picture is damaged"),
+                {.head = "204 No Content\r\n"});
+    assert_int_equal(cloud_place_upscale(p), TT_ERROR_NETWORK);
+    assert_non_null(strstr(tt_context_message(p->context), "answered 422: the picture is damaged"));
+    assert_true(scripted_server_got(&p->server, 2, "DELETE /v1/upscales/abc "));
+    assert_int_equal(temp_folder_count(&folder), 0);
+    scripted_server_stop(&p->server);
+    temp_folder_remove(&folder);
+}
+
 /* ---- before anything is sent */
 
 static void expect_refused(cloud_place *p, tt_status status, const char *mention)
@@ -440,6 +458,7 @@ int main(void)
                                        TEST(test_cancel),
                                        TEST(test_cancel_while_posting),
                                        TEST(test_resume),
+                                       TEST(test_failed_job),
                                        TEST(test_not_sent),
                                        TEST(test_largest_draft),
                                        TEST(test_latent),

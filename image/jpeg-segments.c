@@ -97,6 +97,7 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
 {
     jpeg_state state = {0};
     tt_status status = TT_OK;
+    bool is_whole = n_bytes >= 2 && bytes[n_bytes - 2] == 0xff && bytes[n_bytes - 1] == EOI;
     for (size_t at = 0; n_bytes >= 4 && at <= n_bytes - 4 && status == TT_OK;) {
         const uint8_t code = bytes[at + 1];
         if (bytes[at] != 0xff || code == 0 || code == 0xff) { /* coded data, or fill bytes */
@@ -104,8 +105,10 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
             continue;
         }
         at += 2;
-        if (code == EOI)
+        if (code == EOI) {
+            is_whole = true;
             break;
+        }
         if ((code >= RST0 && code <= SOI) || code == TEM)
             continue; /* these have no length */
         const size_t length = (size_t)bytes[at] << 8 | bytes[at + 1];
@@ -115,6 +118,9 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
         status = check_segment(&state, code, bytes + at + 2, length - 2, what, err);
         at += length;
     }
+    if (status == TT_OK && (!is_whole || state.n_scans == 0))
+        return tt_fail(err, TT_ERROR_FORMAT, "%s: the JPEG cannot be read: %s", what,
+                       is_whole ? "there is no picture in it" : "it is cut off, its end marker is missing");
     return status;
 }
 

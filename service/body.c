@@ -1,6 +1,9 @@
 /* body.c - a picture's header and a latent's, against the limits. */
 #include "service/body.h"
 
+#include "base/dtype.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -113,6 +116,23 @@ static tt_status check_latent(const uint8_t *bytes, size_t n_bytes, tt_body_info
                        (unsigned long long)wanted);
     info->width = (uint32_t)(width * factor);
     info->height = (uint32_t)(height * factor);
+    return TT_OK;
+}
+
+tt_status tt_body_read_latent(const uint8_t *bytes, size_t n_bytes, tt_latent *latent, tt_error *err)
+{
+    const size_t n = (n_bytes - LATENT_HEAD) / 2;
+    *latent = (tt_latent){read_u32(bytes + 4), read_u32(bytes + 8), read_u32(bytes + 12), NULL};
+    float *values = malloc(n * sizeof *values);
+    if (values == NULL)
+        return tt_fail_memory(err, "a latent", n * sizeof *values);
+    tt_to_float(TT_F16, bytes + LATENT_HEAD, values, n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) {
+            free(values);
+            return tt_fail(err, TT_ERROR_FORMAT, "the latent holds what is no number");
+        }
+    latent->values = values;
     return TT_OK;
 }
 

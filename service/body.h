@@ -28,6 +28,9 @@ typedef struct tt_body_info {
 tt_status tt_body_check(const uint8_t *bytes, size_t n_bytes, const char *content_type, uint32_t scale,
                         const tt_body_limits *limits, tt_body_info *info, uint32_t *code, tt_error *err);
 
+/* The values of a latent that tt_body_check took; values that are no numbers are refused. Free with tt_latent_free. */
+tt_status tt_body_read_latent(const uint8_t *bytes, size_t n_bytes, tt_latent *latent, tt_error *err);
+
 /* "image/png", "image/jpeg", "application/x-tintype-latent"; static storage. */
 const char *tt_body_kind_type(tt_body_kind kind);
 

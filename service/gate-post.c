@@ -50,6 +50,7 @@ static bool put(tt_ledger *ledger, gate_request *request, const tt_body_info *in
     tt_error err = {""};
     char sha256[65];
     const tt_job_input input = {.owner = request->owner.name,
+                                .max_queued = request->owner.max_queued,
                                 .key = request->key[0] != '\0' ? request->key : NULL,
                                 .type = tt_body_kind_type(info->kind),
                                 .sha256 = sha256,

@@ -29,6 +29,9 @@ typedef struct tt_ledger_backend {
 /* The clients' sentence for a job that had TT_JOB_TRIES leases and no end; static storage. */
 const char *tt_job_poison_sentence(void);
 
+/* Open jobs that the input's owner may have; 0: no bound. */
+uint64_t tt_job_owner_bound(const tt_job_input *input, const tt_ledger_bounds *bounds);
+
 /* The job that put has just made of an input, at a position. */
 void tt_job_from_input(const tt_job_input *input, const char *id, uint64_t position, tt_job *job);
 

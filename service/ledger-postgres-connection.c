@@ -36,12 +36,13 @@ static const char *state_of(const PGresult *result)
     return state == NULL ? "" : state;
 }
 
-/* The server is going down, coming up, a standby now, or the connection is gone. */
+/* The server is going down, coming up, a standby now, or the connection is gone. A failure without a SQLSTATE is
+ * libpq's own: where writing failed and a farewell of the server could still be read, it calls the connection good. */
 static bool is_cut(const tt_pg *pg, const PGresult *result)
 {
     const char *state = state_of(result);
-    return PQstatus(pg->connection) != CONNECTION_OK || strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 ||
-           strcmp(state, "25006") == 0;
+    return PQstatus(pg->connection) != CONNECTION_OK || state[0] == '\0' || strncmp(state, "08", 2) == 0 ||
+           strncmp(state, "57P", 3) == 0 || strcmp(state, "25006") == 0;
 }
 
 tt_status tt_pg_fail(const tt_pg *pg, const PGresult *result, tt_error *err)

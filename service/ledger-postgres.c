@@ -227,7 +227,7 @@ static tt_status run_put(tt_pg *pg, const tt_job_input *input, const char *id, b
     tt_pg_add_int(&query, input->width);
     tt_pg_add_int(&query, input->height);
     tt_pg_add_int(&query, bound_less(pg->bounds.max_queued, slack));
-    tt_pg_add_int(&query, bound_less(pg->bounds.max_queued_per_owner, slack));
+    tt_pg_add_int(&query, bound_less(tt_job_owner_bound(input, &pg->bounds), slack));
     tt_pg_add_bytes(&query, input->body, input->n_body_bytes);
     tt_status status = tt_pg_run(pg, &query, &result, NULL, err);
     if (status == TT_OK)
@@ -246,9 +246,10 @@ static bool is_over(uint64_t n, uint64_t bound)
 static tt_status put_decide(tt_pg *pg, const tt_job_input *input, const char *id, tt_put_outcome *outcome,
                             put_view *view, tt_error *err)
 {
+    const uint64_t owner_bound = tt_job_owner_bound(input, &pg->bounds);
     tt_status status = run_put(pg, input, id, false, view, err);
     while (status == TT_OK && !view->is_put && !view->is_known && !view->is_conflict &&
-           !is_over(view->n, pg->bounds.max_queued) && !is_over(view->n_own, pg->bounds.max_queued_per_owner))
+           !is_over(view->n, pg->bounds.max_queued) && !is_over(view->n_own, owner_bound))
         status = run_put(pg, input, id, true, view, err);
     if (view->is_put)
         *outcome = TT_PUT_ACCEPTED;

@@ -184,11 +184,12 @@ static bool put_known(tt_sqlite *s, const tt_job_input *input, tt_put_outcome *o
 }
 
 /* True: there is room, and so many jobs come first. */
-static bool put_has_room(tt_sqlite *s, const char *owner, tt_put_outcome *outcome, uint64_t *position)
+static bool put_has_room(tt_sqlite *s, const tt_job_input *input, tt_put_outcome *outcome, uint64_t *position)
 {
     uint64_t n = 0, n_own = 0;
+    const uint64_t owner_bound = tt_job_owner_bound(input, &s->bounds);
     sqlite3_stmt *q = prepared(s, PUT_COUNT);
-    tt_sqlite_string(s, q, 1, owner);
+    tt_sqlite_string(s, q, 1, input->owner);
     tt_sqlite_int(s, q, 2, now_ms());
     if (tt_sqlite_row(s, q)) {
         n = (uint64_t)sqlite3_column_int64(q, 0);
@@ -199,7 +200,7 @@ static bool put_has_room(tt_sqlite *s, const char *owner, tt_put_outcome *outcom
     *outcome = TT_PUT_ACCEPTED;
     if (s->bounds.max_queued > 0 && n >= s->bounds.max_queued)
         *outcome = TT_PUT_FULL;
-    else if (s->bounds.max_queued_per_owner > 0 && n_own >= s->bounds.max_queued_per_owner)
+    else if (owner_bound > 0 && n_own >= owner_bound)
         *outcome = TT_PUT_OWNER_FULL;
     return *outcome == TT_PUT_ACCEPTED;
 }
@@ -228,7 +229,7 @@ static tt_status put(void *self, const tt_job_input *input, const char *id, tt_p
     tt_sqlite *s = self;
     uint64_t position = 0;
     tt_sqlite_begin(s);
-    if (!put_known(s, input, outcome, job) && put_has_room(s, input->owner, outcome, &position)) {
+    if (!put_known(s, input, outcome, job) && put_has_room(s, input, outcome, &position)) {
         put_rows(s, input, id);
         tt_job_from_input(input, id, position, job);
         s->has_own_event[TT_LEDGER_JOB_QUEUED] = true;

@@ -24,6 +24,13 @@ const char *tt_job_poison_sentence(void)
     return "the picture could not be made larger: three workers in a row were lost over it";
 }
 
+/* Backends count with signed numbers. */
+uint64_t tt_job_owner_bound(const tt_job_input *input, const tt_ledger_bounds *bounds)
+{
+    const uint64_t bound = input->max_queued > 0 ? input->max_queued : bounds->max_queued_per_owner;
+    return bound > INT32_MAX ? 0 : bound;
+}
+
 void tt_job_from_input(const tt_job_input *input, const char *id, uint64_t position, tt_job *job)
 {
     *job = (tt_job){.stage = TT_JOB_QUEUED, .position = position, .scale = input->scale};

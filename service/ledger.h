@@ -32,6 +32,7 @@ typedef enum tt_job_stage {
 /* What a client sends. */
 typedef struct tt_job_input {
     const char *owner;             /* name of the token, not the token */
+    uint64_t max_queued;           /* the owner's own max_queued_per_owner; 0: as the bounds have it */
     const char *key;               /* Idempotency-Key, unique for the owner; NULL: none */
     const char *type;              /* "image/png", "image/jpeg", "application/x-tintype-latent" */
     const char *sha256;            /* hex, of the body */

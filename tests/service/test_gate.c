@@ -21,7 +21,7 @@ static const char picture[] = "the picture, as large as it should be";
 static int start(void **state)
 {
     static gate_host host;
-    gate_host_prepare(&host);
+    gate_host_prepare(&host, *state);
     gate_host_start(&host);
     *state = &host;
     return 0;
@@ -318,15 +318,15 @@ static int start_with_tokens(void **state)
     static char path[TT_TEMP_PATH];
     char ada[65], bob[65], text[400];
     tt_error err = {""};
-    gate_host_prepare(&host);
+    gate_host_prepare(&host, *state);
     assert_int_equal(tt_sha256_hex("ada-secret", 10, ada, &err), TT_OK);
     assert_int_equal(tt_sha256_hex("bob-secret", 10, bob, &err), TT_OK);
-    (void)snprintf(text, sizeof text, "ada %s\nbob %s\n", ada, bob);
+    (void)snprintf(text, sizeof text, "ada %s 2\nbob %s\n", ada, bob);
     temp_folder_write_text(&host.folder, "tokens", text);
     host.params.tokens_path = temp_folder_path(&host.folder, "tokens", path);
     host.params.public_url = "https://pictures.example/sharp";
     host.params.bounds.max_queued = 3;
-    host.params.bounds.max_queued_per_owner = 2;
+    host.params.bounds.max_queued_per_owner = 1; /* Ada has her own */
     gate_host_start(&host);
     *state = &host;
     return 0;
@@ -388,7 +388,7 @@ static int start_forgetful(void **state)
 {
     static gate_host host;
     static const char *const hashes[] = {"00112233445566778899"};
-    gate_host_prepare(&host);
+    gate_host_prepare(&host, *state);
     host.params.bounds.keep_seconds = 0.5;
     host.params.model_hashes = hashes;
     host.params.n_model_hashes = 1;
@@ -551,11 +551,10 @@ static void test_extra(void **state)
 
 static void test_refused_params(void **state)
 {
-    (void)state;
     gate_host host;
     tt_gate *gate = NULL;
     tt_error err = {""};
-    gate_host_prepare(&host);
+    gate_host_prepare(&host, *state);
     const tt_gate_params good = host.params;
     host.params.address = "0.0.0.0"; /* without tokens */
     assert_int_equal(tt_gate_start(&host.params, &gate, &err), TT_ERROR_ARGUMENT);
@@ -606,5 +605,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_extra, start, stop),
         cmocka_unit_test(test_refused_params),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return gate_host_run("gate", tests, sizeof tests / sizeof tests[0]);
 }

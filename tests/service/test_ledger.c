@@ -101,6 +101,30 @@ static void test_bounds_hold(void **state)
     tt_ledger_close(ledger);
 }
 
+/* An owner's own bound stands for the ledger's, whichever is larger. */
+static void test_owners_own_bounds(void **state)
+{
+    static const struct {
+        const char *owner;
+        uint64_t max_queued;
+    } cases[] = {{"few", 1}, {"usual", 0}, {"many", 3}};
+    tt_ledger *ledger = ledger_connect(fixture_of(state), (tt_ledger_bounds){.max_queued_per_owner = 2});
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const uint64_t n_allowed = cases[i].max_queued > 0 ? cases[i].max_queued : 2;
+        char sha256[65];
+        tt_job_input input = ledger_input(cases[i].owner, NULL, "body", sha256);
+        input.max_queued = cases[i].max_queued;
+        for (uint64_t n = 0; n <= n_allowed; n++) {
+            tt_error err = {""};
+            tt_put_outcome outcome;
+            tt_job job;
+            ledger_expect_ok(tt_ledger_put(ledger, &input, &outcome, &job, &err), &err);
+            assert_int_equal(outcome, n < n_allowed ? TT_PUT_ACCEPTED : TT_PUT_OWNER_FULL);
+        }
+    }
+    tt_ledger_close(ledger);
+}
+
 static void test_oldest_first(void **state)
 {
     tt_ledger *ledger = ledger_of(state);
@@ -544,6 +568,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test_setup_teardown(test_put_is_found, ledger_fresh, ledger_gone),
     cmocka_unit_test_setup_teardown(test_key_is_one_job, ledger_fresh, ledger_gone),
     cmocka_unit_test_setup_teardown(test_bounds_hold, ledger_fresh, ledger_gone),
+    cmocka_unit_test_setup_teardown(test_owners_own_bounds, ledger_fresh, ledger_gone),
     cmocka_unit_test_setup_teardown(test_oldest_first, ledger_fresh, ledger_gone),
     cmocka_unit_test_setup_teardown(test_lease_runs_out, ledger_fresh, ledger_gone),
     cmocka_unit_test_setup_teardown(test_poison_fails_after_three, ledger_fresh, ledger_gone),

@@ -23,12 +23,49 @@ static void expect_ok(tt_status status, const tt_error *err)
         fail_msg("%s", err->text);
 }
 
-void gate_host_prepare(gate_host *host)
+static int start_server(void **state)
+{
+    test_postgres *server = calloc(1, sizeof *server);
+    assert_non_null(server);
+    test_postgres_start(server);
+    *state = server;
+    return 0;
+}
+
+static int end_server(void **state)
+{
+    test_postgres_end(*state);
+    free(*state);
+    return 0;
+}
+
+int gate_host_run(const char *name, const struct CMUnitTest *cases, size_t n_cases)
+{
+    char group[64];
+    (void)snprintf(group, sizeof group, "%s, SQLite", name);
+    int n_failed = _cmocka_run_group_tests(group, cases, n_cases, NULL, NULL);
+    (void)snprintf(group, sizeof group, "%s, PostgreSQL", name);
+    if (test_postgres_is_there())
+        n_failed += _cmocka_run_group_tests(group, cases, n_cases, start_server, end_server);
+    return n_failed;
+}
+
+static void make_ledger(gate_host *host, const test_postgres *server)
 {
     char path[TT_TEMP_PATH];
+    if (server == NULL)
+        (void)snprintf(host->address, sizeof host->address, "sqlite:%s", temp_folder_path(&host->folder, "jobs", path));
+    else {
+        test_postgres_sql(server, "SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        (void)snprintf(host->address, sizeof host->address, "%s", server->address);
+    }
+}
+
+void gate_host_prepare(gate_host *host, const test_postgres *server)
+{
     *host = (gate_host){0};
     temp_folder_make(&host->folder);
-    (void)snprintf(host->address, sizeof host->address, "sqlite:%s", temp_folder_path(&host->folder, "jobs", path));
+    make_ledger(host, server);
     tt_gate_params_default(&host->params);
     host->params.port = 0;
     host->params.ledger = host->address;

@@ -1,23 +1,29 @@
-/* gate-host.h - a gate of a test's own, on a free port of the loopback with an SQLite ledger in a temporary folder, and
- * a worker that is the test itself. Failures of the harness end the test through cmocka. */
+/* gate-host.h - a gate of a test's own, on a free port of the loopback with an empty ledger, and a worker that is the
+ * test itself. Failures of the harness end the test through cmocka. */
 #ifndef TT_TESTS_GATE_HOST_H
 #define TT_TESTS_GATE_HOST_H
 
 #include "service/gate.h"
 #include "tests/support/http-peer.h"
-#include "tests/support/temp-folder.h"
+#include "tests/support/postgres.h"
 
 typedef struct gate_host {
     temp_folder folder;
-    char address[TT_TEMP_PATH + 16]; /* of the ledger */
+    char address[TT_TEMP_PATH + 64]; /* of the ledger */
     tt_gate_params params;           /* change them between prepare and start */
     tt_gate *gate;
     uint16_t port;
     tt_ledger *ledger; /* the worker's */
 } gate_host;
 
-/* The folder, and params for a test: a free port, short times, 64 connections. */
-void gate_host_prepare(gate_host *host);
+struct CMUnitTest;
+
+/* Runs cmocka's tests with SQLite, then with PostgreSQL where a server is installed and built in; the program's exit
+ * status. *state of each is what gate_host_prepare wants. */
+int gate_host_run(const char *name, const struct CMUnitTest *cases, size_t n_cases);
+
+/* The folder, an empty ledger, and params for a test: a free port, short times, 64 connections. server NULL: SQLite. */
+void gate_host_prepare(gate_host *host, const test_postgres *server);
 void gate_host_start(gate_host *host);
 void gate_host_stop(gate_host *host);
 

@@ -39,8 +39,9 @@ control() {
         { cat "$folder/control.log" "$folder/server.log" >&2; return 1; }
 }
 
-# A test that is killed leaves no server behind.
+# A test that is killed leaves no server behind, also when the signal goes to all processes of its group.
 watch() {
+    trap '' HUP INT TERM
     while kill -0 "$1" 2>/dev/null; do
         sleep 1
     done

@@ -57,6 +57,13 @@ void test_postgres_command(const test_postgres *server, const char *command)
     assert_int_equal(run_script(server, command, "", line, (int)sizeof(line)), 0);
 }
 
+bool test_postgres_run(const test_postgres *server, const char *command)
+{
+    char shell[2 * TT_TEMP_PATH];
+    (void)snprintf(shell, sizeof(shell), "tests/support/postgres-server.sh %s '%s'", command, server->folder.path);
+    return system(shell) == 0;
+}
+
 void test_postgres_sql(const test_postgres *server, const char *sql)
 {
     char line[256];

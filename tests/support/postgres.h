@@ -20,6 +20,9 @@ void test_postgres_start(test_postgres *server);
 /* "stop", "crash" or "again". */
 void test_postgres_command(const test_postgres *server, const char *command);
 
+/* The same, without ending a test that fails; for processes that are none. */
+bool test_postgres_run(const test_postgres *server, const char *command);
+
 /* Runs statements; no '"' and no '$' in them. */
 void test_postgres_sql(const test_postgres *server, const char *sql);
 

@@ -120,7 +120,7 @@ static void fill_params(cli_sharpen *s)
     tt_sharpen_params_default(p);
     p->by = who(o);
     p->scale = s->request->scale;
-    p->model_hash = s->request->info.hash;
+    p->model_hash = cli_sharpen_sends_latent(o) ? tt_model_hash(s->session->model) : NULL;
     p->vae_factor = s->request->info.vae_factor;
     p->route_detail = isnan(o->route) ? 0.0 : o->route > 0.0 ? o->route : usual_route;
     p->local_progress = on_tile;

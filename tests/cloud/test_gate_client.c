@@ -32,7 +32,7 @@ static int setup(void **state)
 {
     place *p = calloc(1, sizeof *p);
     assert_non_null(p);
-    gate_host_prepare(&p->host);
+    gate_host_prepare(&p->host, NULL);
     p->context = tt_context_create();
     p->image = (tt_image){SIDE, SIDE, 3, calloc(3, (size_t)SIDE * SIDE)};
     assert_non_null(p->image.pixels);

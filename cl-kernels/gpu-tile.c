@@ -60,6 +60,8 @@ static bool can_run(const tt_kernels *kernels, const tt_gpu_tile_args *args, con
         return false;
     if (is_block_type || (variant->run > 2 && !is_half(args)))
         return false;
+    if (variant->weights == TT_GPU_LOCAL && args->in2 != NULL && tt_device_caps(kernels->device)->mixes_local)
+        return false;
     if (variant->weights == TT_GPU_SUBGROUP && !tt_device_caps(kernels->device)->has_subgroups)
         return false;
     return !variant->has_texels || has_texels(kernels, args);

@@ -26,6 +26,7 @@ typedef struct tt_caps {
     tt_family family;
     bool has_khr_dot, has_qcom_dot, has_arm_dot; /* which of the extensions that has_int_dot stands for */
     bool has_local_memory;                       /* local memory is memory of its own, not ordinary cache */
+    bool mixes_local;                            /* local memory must not be staged in two places of a kernel */
     uint64_t global_bytes, max_alloc_bytes, local_bytes;
     size_t max_work_group;
     size_t max_texels; /* of an image over a buffer; 0: no images */

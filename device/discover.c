@@ -127,6 +127,7 @@ static void probe_limits(const tt_cl *cl, tt_found *found)
     if (device_number(cl, found->id, CL_DEVICE_IMAGE_SUPPORT) != 0)
         caps->max_texels = (size_t)device_number(cl, found->id, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE);
     caps->n_compute_units = (uint32_t)device_number(cl, found->id, CL_DEVICE_MAX_COMPUTE_UNITS);
+    caps->mixes_local = found->quirks.mixes_local;
     uint64_t limit = found->quirks.max_alloc_bytes;
     if (limit != 0 && caps->max_alloc_bytes > limit)
         caps->max_alloc_bytes = limit;

@@ -325,6 +325,10 @@ static void test_cannot_work(void **state)
     assert_int_not_equal(tt_worker_run(&params, NULL, &err), TT_OK);
     params.device = "no such device";
     assert_int_equal(tt_worker_run(&params, NULL, &err), TT_ERROR_DEVICE);
+    const volatile int stop = 1;
+    params.stop = &stop; /* a device that fails then is no failure of the worker */
+    assert_int_equal(tt_worker_run(&params, NULL, &err), TT_OK);
+    params.stop = NULL;
     params.device = NULL;
     params.upscale_model = "/nonexistent/network.safetensors";
     assert_int_equal(tt_worker_run(&params, NULL, &err), TT_ERROR_IO);

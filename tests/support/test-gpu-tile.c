@@ -36,7 +36,7 @@ static const tile_case cases[] = {
     {"down", 9, 1, 4, 5, 7, 9, 33, 0, 36, TT_CONV_DOWN, 1, 0, false, true, true, TT_ACT_NONE},
     {"down right and bottom", 9, 1, 4, 2, 9, 5, 33, 0, 7, TT_CONV_DOWN_ASYM, 1, 0, false, false, false, TT_ACT_NONE},
     {"up, odd height", 9, 2, 7, 10, 4, 5, 34, 0, 33, TT_CONV_UP, 1, 1, false, false, true, TT_ACT_SILU},
-    {"PReLU", 9, 1, 3, 7, 3, 7, 40, 0, 34, TT_CONV_SAME, 0, 0, false, false, false, TT_ACT_PRELU},
+    {"PReLU", 9, 1, 3, 7, 3, 7, 40, 0, 34, TT_CONV_SAME, 1, 0, false, false, false, TT_ACT_PRELU},
     {"same, PReLU", 9, 2, 7, 5, 7, 5, 36, 0, 37, TT_CONV_SAME, 1, 1, false, true, true, TT_ACT_PRELU},
 };
 

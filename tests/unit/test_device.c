@@ -183,8 +183,9 @@ static void quirks_limit_a_device(void **state)
     assert_true(tt_quirks_find(&info).last_choice);
     info = (tt_device_info){.platform = "Portable Computing Language", .name = "pthread-x"};
     assert_true(tt_quirks_find(&info).slow_binaries && !tt_quirks_find(&info).last_choice);
+    assert_true(tt_quirks_find(&info).mixes_local);
     info = (tt_device_info){.platform = "ARM Platform", .name = "Mali-G78"};
-    assert_false(tt_quirks_find(&info).last_choice);
+    assert_false(tt_quirks_find(&info).last_choice || tt_quirks_find(&info).mixes_local);
     assert_true(tt_quirks_find(&info).max_alloc_bytes == 0);
 }
 

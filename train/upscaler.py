@@ -4,7 +4,7 @@ Learns from photographs that come in the PyPI packages scikit-image and scikit-l
 of the built-in model. Four photographs are never trained on (astronaut, chelsea, coffee, rocket): they
 measure the result, as PSNR of the luma against the same picture halved and enlarged again.
 
-    python train/upscaler.py --work DIR --pictures FOLDER --iterations 12000   resumes by itself
+    python train/upscaler.py --work DIR --pictures FOLDER --iterations 3000   resumes by itself
     python train/upscaler.py --work DIR --export models/tintype-x2.safetensors
 """
 
@@ -222,7 +222,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", required=True, help="folder of the checkpoint")
     parser.add_argument("--pictures", help="folder with pictures of the built-in model")
-    parser.add_argument("--iterations", type=int, default=12000)
+    parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export", help="write the network instead of training it")

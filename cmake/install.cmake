@@ -4,7 +4,7 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tintype")
 install(TARGETS tintype tintype-static EXPORT tintypeTargets
     LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES include/tintype/tintype.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tintype")
+install(DIRECTORY include/tintype DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 install(EXPORT tintypeTargets NAMESPACE tintype:: DESTINATION "${package_dir}")
 
 configure_package_config_file(cmake/tintypeConfig.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/tintypeConfig.cmake"

@@ -63,10 +63,10 @@ part_gcc() {
 
 # The shared library exports what the public header declares: no less, no more.
 part_exports() {
-    sed -nE 's/^TT_API[^(]*[ *](tt_[a-z0-9_]+)\(.*/\1/p' include/tintype/tintype.h | sort -u >"$builds/declared.txt"
+    sed -nE 's/^TT_API[^(]*[ *](tt_[a-z0-9_]+)\(.*/\1/p' include/tintype/*.h | sort -u >"$builds/declared.txt"
     nm -D --defined-only "$builds/gcc/libtintype.so" | awk '{ print $3 }' | sort -u >"$builds/exported.txt"
     if ! diff "$builds/declared.txt" "$builds/exported.txt"; then
-        echo "exports: '<' is declared in tintype.h and not exported, '>' the other way round"
+        echo "exports: '<' is declared in include/tintype and not exported, '>' the other way round"
         return 1
     fi
 }

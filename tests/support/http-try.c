@@ -1,6 +1,7 @@
 /* http-try.c - a request over a connection of its own. */
 #define _GNU_SOURCE
 #include "tests/support/http-try.h"
+#include "tests/support/http-peer.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -25,19 +26,6 @@ static int connect_to(uint16_t port)
     if (peer >= 0)
         (void)close(peer);
     return -1;
-}
-
-static bool send_all(int peer, const void *bytes, size_t n_bytes)
-{
-    const char *at = bytes;
-    while (n_bytes > 0) {
-        const ssize_t n = send(peer, at, n_bytes, MSG_NOSIGNAL);
-        if (n <= 0)
-            return false;
-        at += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
 }
 
 const char *http_answer_header(const http_answer *answer, const char *name, char value[256])
@@ -100,7 +88,7 @@ bool http_try(uint16_t port, const char *method_and_path, const char *headers, c
                    "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
                    method_and_path, headers, n_body);
     const bool is_there =
-        send_all(peer, head, strlen(head)) && send_all(peer, body, n_body) && receive(peer, seconds, answer);
+        http_send(peer, head, strlen(head)) && http_send(peer, body, n_body) && receive(peer, seconds, answer);
     (void)close(peer);
     return is_there;
 }

@@ -1,6 +1,7 @@
 /* scripted-server.c - one thread, one connection at a time. */
 #define _GNU_SOURCE
 #include "tests/support/scripted-server.h"
+#include "tests/support/http-peer.h"
 
 #include "base/clock.h"
 
@@ -86,19 +87,6 @@ static void keep(scripted_server *server, tt_text *request)
     (void)pthread_mutex_unlock(&server->lock);
 }
 
-static bool send_all(int peer, const void *bytes, size_t n_bytes)
-{
-    const char *at = bytes;
-    while (n_bytes > 0) {
-        const ssize_t n = send(peer, at, n_bytes, MSG_NOSIGNAL);
-        if (n <= 0)
-            return false;
-        at += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
-
 static void sleep_for(scripted_server *server, double seconds)
 {
     const struct timespec moment = {.tv_nsec = 10000000};
@@ -117,9 +105,9 @@ static bool answer(scripted_server *server, int peer, const server_step *step)
     if (!step->no_length)
         tt_text_format(&head, "Content-Length: %zu\r\n", step->declared ? step->declared : step->n_body);
     tt_text_add_string(&head, "\r\n");
-    bool goes_on = send_all(peer, head.bytes, head.n_bytes) && send_all(peer, step->body, step->n_body);
+    bool goes_on = http_send(peer, head.bytes, head.n_bytes) && http_send(peer, step->body, step->n_body);
     for (size_t sent = 0; sent < step->n_endless && goes_on; sent += sizeof zeros)
-        goes_on = send_all(peer, zeros, sizeof zeros);
+        goes_on = http_send(peer, zeros, sizeof zeros);
     tt_text_free(&head);
     return goes_on && !step->no_length && (step->declared == 0 || step->declared == step->n_body);
 }

@@ -12,12 +12,14 @@ export PROMPT MODEL OUTPUT
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo build bench check format install setup setup-check vocabulary fuzz coverage clean
+.PHONY: help demo demo-cloud build build-service bench check check-service format install setup setup-service setup-check vocabulary fuzz coverage clean
 .DEFAULT_GOAL := build
 
 help:
 	@echo 'make demo PROMPT="..."   install what is missing, build, and paint a 512x512 picture to $(OUTPUT)'
+	@echo 'make demo-cloud          the same by way of the upscale service, started and stopped on this machine'
 	@echo 'make check               install what is missing and run every check'
+	@echo 'make check-service       load and crash tests of the service at full length: some minutes'
 	@echo 'make build               build the library and the program in $(BUILD)'
 	@echo 'make install PREFIX=...  install them (default $(PREFIX))'
 	@echo 'make bench               build the speed measurements in $(BUILD) (docs/speed.md)'
@@ -30,6 +32,9 @@ help:
 setup:
 	@scripts/setup-debian.sh demo
 
+setup-service:
+	@scripts/setup-debian.sh service
+
 setup-check:
 	@scripts/setup-debian.sh check
 
@@ -40,14 +45,25 @@ build:
 
 bench: build
 	@$(CMAKE) -S . -B $(BUILD) -DTINTYPE_BENCH=ON --log-level=WARNING
-	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target bench-kernels bench-unet peak
+	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target bench-attention bench-kernels bench-unet peak
 
 demo: setup
 	@$(MAKE) build
 	@$(BUILD)/tintype -m "$$MODEL" -p "$$PROMPT" -o "$$OUTPUT"
 
+build-service: build
+	@$(CMAKE) -S . -B $(BUILD) -DTINTYPE_SERVICE=ON --log-level=WARNING
+	@$(CMAKE) --build $(BUILD) -j $(JOBS) --target tintype-gate tintype-worker tintype-service
+
+demo-cloud: setup-service
+	@$(MAKE) build-service
+	@scripts/demo-cloud.sh $(BUILD) "$$OUTPUT"
+
 check: setup-check
 	@scripts/check.sh
+
+check-service: setup-check
+	@scripts/check-service.sh
 
 format:
 	@scripts/check-format.sh --fix

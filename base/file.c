@@ -65,6 +65,31 @@ tt_status tt_file_map(const char *path, tt_mapping *mapping, tt_error *err)
     return status;
 }
 
+tt_status tt_file_stamp_read(const char *path, tt_file_stamp *stamp, tt_error *err)
+{
+    struct stat info;
+    *stamp = (tt_file_stamp){0};
+    if (stat(path, &info) != 0)
+        return fail_system(err, path, "cannot be examined", errno);
+    *stamp = (tt_file_stamp){.device = (uint64_t)info.st_dev,
+                             .inode = (uint64_t)info.st_ino,
+                             .n_bytes = (uint64_t)info.st_size,
+                             .modified = info.st_mtim,
+                             .changed = info.st_ctim};
+    return TT_OK;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool tt_file_stamp_same(const tt_file_stamp *a, const tt_file_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->n_bytes == b->n_bytes &&
+           same_time(&a->modified, &b->modified) && same_time(&a->changed, &b->changed);
+}
+
 void tt_file_unmap(tt_mapping *mapping)
 {
     if (mapping->bytes != NULL)

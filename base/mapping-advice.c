@@ -1,4 +1,5 @@
-/* mapping-advice.c - which pages of a file mapping are wanted; alone in a file because madvise is not POSIX. */
+/* mapping-advice.c - which pages of a mapping are wanted, and how large; alone in a file because madvise is not POSIX.
+ */
 #define _DEFAULT_SOURCE
 #include "base/file.h"
 
@@ -25,4 +26,19 @@ void tt_mapping_want(const void *bytes, size_t n_bytes)
         return;
     uintptr_t begin = (uintptr_t)bytes / (uintptr_t)page * (uintptr_t)page;
     (void)madvise((void *)begin, (uintptr_t)bytes + n_bytes - begin, MADV_WILLNEED);
+}
+
+void tt_mapping_use_large_pages(void *bytes, size_t n_bytes)
+{
+#ifdef MADV_HUGEPAGE
+    long page = sysconf(_SC_PAGESIZE);
+    if (page <= 0 || n_bytes == 0)
+        return;
+    uintptr_t size = (uintptr_t)page, begin = ((uintptr_t)bytes + size - 1) / size * size;
+    uintptr_t end = ((uintptr_t)bytes + n_bytes) / size * size;
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+    (void)bytes, (void)n_bytes;
+#endif
 }

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE /* sysconf's _SC_AVPHYS_PAGES */
 #include "base/system-memory.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +12,37 @@
 
 enum { MAX_PATH = 1024 };
 
+/* The beginning of a small file as text; "" when it cannot be read. No stream, which would allocate: this is called
+ * between the steps of a run. */
+static void read_text(const char *path, char *text, size_t n_bytes)
+{
+    size_t n = 0;
+    ssize_t got = 1;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    while (file >= 0 && n + 1 < n_bytes && got > 0) {
+        got = read(file, text + n, n_bytes - 1 - n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    text[n] = '\0';
+    if (file >= 0)
+        (void)close(file);
+}
+
 /* The number of the line "NAME: N kB", in bytes; false when the file or the line is missing. */
 static bool read_kilobytes(const char *path, const char *name, uint64_t *n_bytes)
 {
-    char line[256];
+    char text[8192];
     size_t n = strlen(name);
-    bool found = false;
-    FILE *stream = fopen(path, "r");
-    while (stream != NULL && !found && fgets(line, sizeof line, stream) != NULL) {
+    read_text(path, text, sizeof text);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         uint64_t kilobytes;
-        if (strncmp(line, name, n) == 0 && line[n] == ':' && sscanf(line + n + 1, "%" SCNu64, &kilobytes) == 1) {
-            *n_bytes = kilobytes * 1024;
-            found = true;
-        }
+        line += *line == '\n';
+        if (strncmp(line, name, n) != 0 || line[n] != ':' || sscanf(line + n + 1, "%" SCNu64, &kilobytes) != 1)
+            continue;
+        *n_bytes = kilobytes * 1024;
+        return true;
     }
-    if (stream != NULL)
-        (void)fclose(stream);
-    return found;
+    return false;
 }
 
 tt_process_memory tt_process_memory_now(void)

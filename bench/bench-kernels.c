@@ -1,18 +1,21 @@
 /* bench-kernels.c - speed of linear and conv3x3 at the shapes of Stable Diffusion 1.5, beside the device's peak.
  *
  *     bench-kernels [-n RUNS] [-d DEVICE] [-s f32|f16|f32w16] [-f tile|plain] [-t TYPE [-w 0|1]]
- *                   [FILTER]
+ *                   [-a float|half|int8] [-m METHOD] [FILTER]
  *
  * is run from the repository root. TYPE is how weights are stored instead of as the form says: F32, F16, Q8_0 ... Q6_K
  * or I8 (w8c); shapes whose rows are no whole blocks are then left out, and the speed of packing is told in bytes of
- * the file. -w: never or always widen them into scratch first; otherwise the kernels decide.
+ * the file. -a: how is multiplied. FILTER: part of a shape's name, or "linear" or "conv". -w: never or always widen
+ * them into scratch first; otherwise the kernels decide. METHOD is how float 3x3 convolutions make their sums: 0 the
+ * fastest, 1 directly, 2 and 3 by Winograd's squares of 2 and 4; rates always count the direct form's operations.
  *
- * Every run of a shape is preceded by a run of the peak probe, and both take the best, so that a busy machine slows
- * both alike. "cpu" compares the CPU time that the process used, which other programs on the machine hardly change;
- * it means something on CPU devices only. */
-#include "bench/probe.h"
+ * Runs of a shape and of a peak take turns (bench/turns.h). "cpu" compares the CPU time that the process used, which
+ * other programs on the machine hardly change; it means something on CPU devices only, and so does "alone", the rate if
+ * all units of the device worked all the time at the rate that this CPU time gives. */
+#include "bench/turns.h"
 #include "cl-kernels/conv3x3.h"
 #include "cl-kernels/dequantize.h"
+#include "cl-kernels/dot.h"
 #include "cl-kernels/linear.h"
 
 #include <stdio.h>
@@ -129,9 +132,9 @@ static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype
         free(scales);
         return tt_fail_memory(err, "benchmark weights", n_bytes);
     }
-    /* Halves below 2, floats below 1. */
+    /* Halves below 2. Floats between 2^-7 and 2^-5: processors take many times as long for subnormal ones. */
     for (size_t i = 0; i < n_bytes; i++)
-        values[i] = (uint8_t)(i * 2654435761u >> 16 & 0x3f);
+        values[i] = dtype == TT_F32 && i % 4 == 3 ? 0x3c : (uint8_t)(i * 2654435761u >> 16 & 0x3f);
     tt_matrix_part part = {.dtype = dtype, .values = values, .scale = scales, .n_out = s->n_out};
     tt_status status = tt_matrix_create(kernels, &part, 1, s->n_in, s->n_taps, 0, s->is_geglu, &j->matrix, err);
     if (status == TT_OK)
@@ -145,13 +148,13 @@ static tt_status make_matrix(const tt_kernels *kernels, const shape *s, tt_dtype
 static tt_status make_scratch(const tt_kernels *kernels, const shape *s, widening widen, job *j, tt_error *err)
 {
     size_t n_bytes = s->n_taps == 1 ? tt_linear_scratch_bytes(kernels, &j->matrix, &j->out)
-                                    : tt_conv3x3_scratch_bytes(kernels, &j->matrix, &j->out);
+                                    : tt_conv3x3_scratch_bytes(kernels, &j->matrix, &j->in, &j->out);
     if (widen != WIDEN_AS_KERNELS_DO)
         n_bytes = widen == WIDEN_ALWAYS ? tt_dequantize_bytes(kernels, &j->matrix) : 0;
     return n_bytes == 0 ? TT_OK : tt_buffer_create(kernels->device, n_bytes, "benchmark scratch", &j->scratch, err);
 }
 
-static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_error *err)
+static tt_status record(const tt_kernels *kernels, const shape *s, tt_conv_method method, job *j, tt_error *err)
 {
     const tt_plane *residual = s->has_residual ? &j->residual : NULL;
     tt_linear_args linear = {
@@ -159,6 +162,7 @@ static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_er
     tt_conv3x3_args conv = {.in = j->in,
                             .matrix = &j->matrix,
                             .mode = s->mode,
+                            .method = method,
                             .residual = residual,
                             .out = j->out,
                             .scratch = j->scratch.mem};
@@ -166,8 +170,8 @@ static tt_status record(const tt_kernels *kernels, const shape *s, job *j, tt_er
                           : tt_conv3x3_record(kernels, &conv, j->recorder, err);
 }
 
-static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, widening widen, job *j,
-                        tt_error *err)
+static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtype, widening widen,
+                        tt_conv_method method, job *j, tt_error *err)
 {
     *j = (job){
         .in = {.channels = s->n_in, .batch = 1, .height = s->height, .width = s->width, .border = s->n_taps == 9}};
@@ -193,7 +197,7 @@ static tt_status set_up(const tt_kernels *kernels, const shape *s, tt_dtype dtyp
         status = make_scratch(kernels, s, widen, j, err);
     if (status == TT_OK)
         status = tt_recorder_create(kernels->device, &j->recorder, err);
-    return status == TT_OK ? record(kernels, s, j, err) : status;
+    return status == TT_OK ? record(kernels, s, method, j, err) : status;
 }
 
 static void tear_down(const tt_kernels *kernels, job *j)
@@ -206,66 +210,48 @@ static void tear_down(const tt_kernels *kernels, job *j)
     tt_buffer_release(kernels->device, &j->scratch);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double flops_of(const shape *s, const job *j)
 {
     return 2.0 * (double)tt_plane_positions(&j->out) * s->n_in * s->n_taps * s->n_out;
 }
 
-static void report(const shape *s, const form *f, const job *j, int n, double *wall, double best_cpu, tt_moment peak)
+static void report(const shape *s, const form *f, const job *j, const tt_bench_result *result)
 {
-    qsort(wall, (size_t)n, sizeof(*wall), compare);
-    double flops = flops_of(s, j);
-    double peak_rate = tt_probe_flops() / peak.wall_s, best = flops / wall[0], median = flops / wall[n / 2];
+    tt_bench_rates rates = tt_bench_rates_of(result, flops_of(s, j));
     printf("%-20s %s %4ux%-3u %4u->%-5u %-6s %-4s %8.3f ms  best %6.1f  median %6.1f GFLOP/s  of peak %6.1f: %5.1f%%  "
-           "cpu %5.1f%%  packed %5.2f GB/s\n",
+           "cpu %5.1f%%, alone %7.1f GFLOP/s  packed %5.2f GB/s\n",
            s->where, s->n_taps == 9 ? "conv  " : "linear", s->width, s->height, s->n_in, s->n_out, f->name,
-           tt_dtype_name(j->matrix.dtype), wall[0] * 1e3, best * 1e-9, median * 1e-9, peak_rate * 1e-9,
-           100 * best / peak_rate, 100 * flops / best_cpu / (tt_probe_flops() / peak.cpu_s), 1e-9 * j->packed_rate);
+           tt_dtype_name(j->matrix.dtype), result->best.wall_s * 1e3, rates.best * 1e-9, rates.median * 1e-9,
+           rates.peak * 1e-9, 100 * rates.best / rates.peak, 100 * rates.alone / rates.peak_alone, rates.alone * 1e-9,
+           1e-9 * j->packed_rate);
     (void)fflush(stdout);
 }
 
-/* Runs the job once between two reads: some drivers' clFinish returns before the work is done. */
-static tt_status run_job(const tt_probe *probe, const job *j, tt_moment *took, tt_error *err)
-{
-    uint32_t word;
-    tt_status status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
-    tt_moment start = tt_moment_now();
-    if (status == TT_OK)
-        status = tt_bench_run(probe->device, j->recorder, took, err);
-    if (status == TT_OK)
-        status = tt_buffer_read(probe->device, &j->buffers[1], 0, &word, sizeof(word), err);
-    tt_moment end = tt_moment_now();
-    *took = (tt_moment){end.wall_s - start.wall_s, end.cpu_s - start.cpu_s};
-    return status;
-}
+/* What the command line asks for. */
+typedef struct request {
+    tt_bench_request common;
+    bool has_type, has_family;
+    tt_dtype type;
+    tt_family family;
+    widening widen;
+    tt_conv_method method;
+} request;
 
-static tt_status measure(const tt_probe *probe, const shape *s, const form *f, tt_family family, widening widen,
-                         int n_runs, tt_error *err)
+static tt_status measure(const tt_probe *probe, const shape *s, const form *f, const request *asked, tt_family family,
+                         tt_error *err)
 {
-    tt_kernels kernels = {probe->device, f->storage, family};
+    tt_kernels kernels = {.device = probe->kernels.device,
+                          .storage = f->storage,
+                          .family = family,
+                          .arithmetic = asked->common.arithmetic,
+                          .dot = probe->kernels.dot};
     job j;
-    double wall[1000], best_cpu = 1e30;
-    tt_moment peak = {1e30, 1e30}, took;
-    tt_status status = set_up(&kernels, s, f->weights, widen, &j, err);
+    tt_bench_result result;
+    tt_status status = set_up(&kernels, s, f->weights, asked->widen, asked->method, &j, err);
     if (status == TT_OK)
-        status = run_job(probe, &j, &took, err);
-    for (int i = 0; i < n_runs && status == TT_OK; i++) {
-        status = tt_bench_run(probe->device, probe->compute, &took, err);
-        peak.wall_s = took.wall_s < peak.wall_s ? took.wall_s : peak.wall_s;
-        peak.cpu_s = took.cpu_s < peak.cpu_s ? took.cpu_s : peak.cpu_s;
-        if (status == TT_OK)
-            status = run_job(probe, &j, &took, err);
-        wall[i] = took.wall_s;
-        best_cpu = took.cpu_s < best_cpu ? took.cpu_s : best_cpu;
-    }
+        status = tt_bench_turns(probe, &asked->common, j.matrix.arithmetic, j.recorder, &j.buffers[1], &result, err);
     if (status == TT_OK)
-        report(s, f, &j, n_runs, wall, best_cpu, peak);
+        report(s, f, &j, &result);
     tear_down(&kernels, &j);
     return status;
 }
@@ -282,34 +268,20 @@ static bool parse_type(const char *name, tt_dtype *dtype)
     return false;
 }
 
-/* What the command line asks for. */
-typedef struct request {
-    int n_runs;
-    const char *device, *storage, *filter;
-    bool has_type, has_family;
-    tt_dtype type;
-    tt_family family;
-    widening widen;
-} request;
-
 static bool parse(int argc, char **argv, request *asked)
 {
     int option;
-    *asked = (request){.n_runs = 9, .filter = "", .widen = WIDEN_AS_KERNELS_DO};
-    while ((option = getopt(argc, argv, "n:d:s:f:t:w:")) != -1) {
-        if (option == 'n')
-            asked->n_runs = atoi(optarg);
-        else if (option == 'd')
-            asked->device = optarg;
-        else if (option == 's')
-            asked->storage = optarg;
-        else if (option == 'f')
+    *asked = (request){.common = {.n_runs = 9, .filter = ""}, .widen = WIDEN_AS_KERNELS_DO};
+    while ((option = getopt(argc, argv, TT_BENCH_OPTIONS "f:t:w:m:")) != -1) {
+        if (option == 'f')
             asked->has_family = true;
         else if (option == 't')
             asked->has_type = true;
+        else if (option == 'm')
+            asked->method = (tt_conv_method)atoi(optarg);
         else if (option == 'w')
             asked->widen = atoi(optarg) != 0 ? WIDEN_ALWAYS : WIDEN_NEVER;
-        else
+        else if (!tt_bench_option(&asked->common, option, optarg))
             return false;
         if (option == 'f')
             asked->family = strcmp(optarg, "tile") == 0 ? TT_FAMILY_CPU_TILE : TT_FAMILY_GPU_PLAIN;
@@ -317,8 +289,7 @@ static bool parse(int argc, char **argv, request *asked)
             return false;
     }
     if (optind < argc)
-        asked->filter = argv[optind];
-    asked->n_runs = asked->n_runs < 1 ? 1 : asked->n_runs > 1000 ? 1000 : asked->n_runs;
+        asked->common.filter = argv[optind];
     return true;
 }
 
@@ -327,13 +298,15 @@ static tt_status measure_asked(const tt_probe *probe, const request *asked, cons
 {
     if (asked->has_type)
         f.weights = asked->type;
-    bool is_wanted =
-        (asked->storage == NULL || strcmp(asked->storage, f.name) == 0) && strstr(s->where, asked->filter) != NULL;
+    const char *kind = s->n_taps == 9 ? "conv" : "linear";
+    const char *filter = asked->common.filter, *storage = asked->common.storage;
+    bool is_named = strstr(s->where, filter) != NULL || strcmp(kind, filter) == 0;
+    bool is_wanted = is_named && (storage == NULL || strcmp(storage, f.name) == 0);
     bool has_whole_blocks = (size_t)s->n_in * s->n_taps % tt_dtype_block(f.weights) == 0;
     if (!is_wanted || !has_whole_blocks)
         return TT_OK;
-    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->device)->family;
-    return measure(probe, s, &f, family, asked->widen, asked->n_runs, err);
+    tt_family family = asked->has_family ? asked->family : tt_device_caps(probe->kernels.device)->family;
+    return measure(probe, s, &f, asked, family, err);
 }
 
 int main(int argc, char **argv)
@@ -343,7 +316,7 @@ int main(int argc, char **argv)
     tt_error err = {""};
     if (!parse(argc, argv, &asked))
         return 2;
-    tt_status status = tt_probe_open(asked.device, &probe, &err);
+    tt_status status = tt_probe_open(asked.common.device, &probe, &err);
     for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++)
         for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && status == TT_OK; i++)
             status = measure_asked(&probe, &asked, &shapes[i], forms[f], &err);

@@ -1,7 +1,9 @@
 /* bench-unet.c - time of one UNet pass and the share of each op.
- * usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]
+ * usage: bench-unet MODEL [f32|f16|half|int8] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]
  * Sizes are latent positions, 64 64 by default. With RESIDENT_MB and SLOTS weights are streamed: at most RESIDENT_MB of
  * matrices stay on the device, the others pass through SLOTS buffers. -1 MB: everything stays. */
+#include "base/clock.h"
+#include "cl-kernels/dot.h"
 #include "device/program.h"
 #include "graph/graph.h"
 #include "pipeline/model.h"
@@ -11,14 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static int die(const tt_error *err)
 {
@@ -54,11 +48,11 @@ static tt_status time_passes(tt_graph *graph, tt_device *device, int passes, dou
         status = tt_device_finish(device, err);
     *best = 1e30;
     for (int i = 0; i < passes && status == TT_OK; i++) {
-        double begun = now_ms();
+        double begun = tt_clock_ms();
         status = tt_graph_run(graph, err);
         if (status == TT_OK)
             status = tt_device_finish(device, err);
-        double ms = now_ms() - begun;
+        double ms = tt_clock_ms() - begun;
         printf("pass %d: %.1f ms\n", i + 1, ms);
         *best = ms < *best ? ms : *best;
     }
@@ -91,11 +85,14 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
 {
     tt_kernels kernels = {.device = device,
                           .storage = model->is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                          .family = tt_device_caps(device)->family};
+                          .family = tt_device_caps(device)->family,
+                          .arithmetic = model->arithmetic};
     tt_weight_store *store = NULL;
     tt_graph *graph = NULL;
-    double best = 0.0, begun = now_ms();
-    tt_status status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
+    double best = 0.0, begun = tt_clock_ms();
+    tt_status status = tt_dot_probe(device, NULL, &kernels.dot, err);
+    if (status == TT_OK)
+        status = tt_weight_store_create(&kernels, model->unet_weights, &store, err);
     if (status == TT_OK) {
         tt_weight_store_set_limit(store, weights.resident_bytes, weights.n_slots);
         status = tt_graph_create(&kernels, "unet", store, &graph, err);
@@ -106,7 +103,7 @@ static tt_status run(tt_model *model, tt_device *device, const tt_unet_shape *sh
     }
     if (status == TT_OK) {
         print_weights(store);
-        printf("planned, packed and recorded in %.0f ms: arena %.1f MB, %zu launches\n", now_ms() - begun,
+        printf("planned, packed and recorded in %.0f ms: arena %.1f MB, %zu launches\n", tt_clock_ms() - begun,
                (double)tt_graph_arena_bytes(graph) * 1e-6, tt_graph_launches(graph));
         status = time_passes(graph, device, passes, &best, err);
     }
@@ -122,7 +119,8 @@ int main(int argc, char **argv)
 {
     tt_error err;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-unet MODEL [f32|f16] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
+        fprintf(stderr,
+                "usage: bench-unet MODEL [f32|f16|half|int8] [HEIGHT WIDTH] [BATCH] [PASSES] [RESIDENT_MB SLOTS]\n");
         return 2;
     }
     tt_unet_shape shape = {.batch = argc > 5 ? (uint32_t)atoi(argv[5]) : 1,
@@ -141,7 +139,10 @@ int main(int argc, char **argv)
     tt_model *model = NULL;
     tt_model_params_default(&params);
     params.path = argv[1];
-    params.precision = argc > 2 && strcmp(argv[2], "f16") == 0 ? TT_PRECISION_F16 : TT_PRECISION_F32;
+    params.precision = TT_PRECISION_F32;
+    for (int i = TT_PRECISION_F32; argc > 2 && i <= TT_PRECISION_INT8; i++)
+        if (strcmp(argv[2], tt_precision_name((tt_precision)i)) == 0)
+            params.precision = (tt_precision)i;
     int rc = 1;
     if (!context || tt_model_load(context, &params, &model) != TT_OK)
         fprintf(stderr, "bench-unet: %s\n", context ? tt_context_message(context) : "memory is out");

@@ -1,39 +1,23 @@
-/* peak.c - prints the fp32 peak and the reading speed of a device: peak [RUNS [DEVICE]], from the repository root. */
+/* peak.c - prints the peaks of a device: peak [RUNS [DEVICE]]. */
 #include "bench/probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The best of n runs of a list, in units of `work` per second. */
-static tt_status best_rate(const tt_probe *probe, tt_recorder *recorder, double work, int n_runs, double *rate,
-                           tt_error *err)
-{
-    *rate = 0;
-    for (int i = 0; i < n_runs; i++) {
-        tt_moment took;
-        tt_status status = tt_bench_run(probe->device, recorder, &took, err);
-        if (status != TT_OK)
-            return status;
-        if (work / took.wall_s > *rate)
-            *rate = work / took.wall_s;
-    }
-    return TT_OK;
-}
 
 int main(int argc, char **argv)
 {
     int n_runs = argc > 1 ? atoi(argv[1]) : 20;
     tt_probe probe;
     tt_error err = {""};
-    double flops = 0, bytes = 0;
+    double rates[TT_PROBE_KINDS] = {0};
     tt_status status = tt_probe_open(argc > 2 ? argv[2] : NULL, &probe, &err);
+    for (int i = 0; i < TT_PROBE_KINDS && status == TT_OK; i++)
+        status = tt_peak_measure(&probe.kernels, (tt_peak_kind)i, n_runs > 0 ? (uint32_t)n_runs : 1, &rates[i], &err);
     if (status == TT_OK)
-        status = best_rate(&probe, probe.compute, tt_probe_flops(), n_runs > 0 ? n_runs : 1, &flops, &err);
-    if (status == TT_OK)
-        status = best_rate(&probe, probe.read, tt_probe_bytes(), n_runs > 0 ? n_runs : 1, &bytes, &err);
-    if (status == TT_OK)
-        printf("%s: %.1f GFLOP/s fp32, %.1f GB/s read\n", tt_device_caps(probe.device)->info.name, flops * 1e-9,
-               bytes * 1e-9);
+        printf("%s: %.1f GFLOP/s float, %.1f GFLOP/s half (%s), %.1f GOP/s int8 (%s), %.1f GB/s read\n",
+               tt_device_caps(probe.kernels.device)->info.name, rates[TT_PEAK_FLOAT] * 1e-9, rates[TT_PEAK_HALF] * 1e-9,
+               tt_dot_name(probe.kernels.dot.half), rates[TT_PEAK_INT8] * 1e-9, tt_dot_name(probe.kernels.dot.int8),
+               rates[TT_PEAK_READ] * 1e-9);
     else
         fprintf(stderr, "peak: %s\n", err.text);
     tt_probe_close(&probe);

@@ -5,8 +5,6 @@
 
 #include <time.h>
 
-enum { CHAINS = 14 };
-
 static double seconds(clockid_t clock)
 {
     struct timespec t;
@@ -19,7 +17,7 @@ tt_moment tt_moment_now(void)
     return (tt_moment){seconds(CLOCK_MONOTONIC), seconds(CLOCK_PROCESS_CPUTIME_ID)};
 }
 
-tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err)
+tt_status tt_bench_replay(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err)
 {
     tt_moment start = tt_moment_now();
     tt_status status = tt_recorder_replay(recorder, err);
@@ -30,70 +28,18 @@ tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took
     return status;
 }
 
-double tt_probe_flops(void)
-{
-    return 2.0 * TT_PROBE_ITEMS * TT_PROBE_ROUNDS * CHAINS * 16;
-}
-
-double tt_probe_bytes(void)
-{
-    return 64.0 * TT_PROBE_ITEMS * TT_PROBE_READ_VECTORS;
-}
-
-/* Records one launch of TT_PROBE_ITEMS work items. */
-static tt_status record(const tt_kernels *kernels, const char *entry, const tt_buffer *buffers, cl_uint n_buffers,
-                        cl_uint count, tt_recorder **recorder, tt_error *err)
-{
-    cl_kernel kernel = NULL;
-    cl_uint index = 0;
-    tt_status status = tt_recorder_create(kernels->device, recorder, err);
-    if (status == TT_OK)
-        status = tt_kernels_make(kernels, "peak.cl", "", entry, &kernel, err);
-    if (status != TT_OK)
-        return status;
-    for (cl_uint i = 0; i < n_buffers && status == TT_OK; i++)
-        status = tt_kernels_set(kernels, kernel, &index, sizeof(cl_mem), &buffers[i].mem, err);
-    if (status == TT_OK)
-        status = tt_kernels_set(kernels, kernel, &index, sizeof(count), &count, err);
-    if (status != TT_OK) {
-        (void)tt_device_cl(kernels->device)->release_kernel(kernel);
-        return status;
-    }
-    tt_launch launch = {
-        .stem = entry, .kernel = kernel, .n_dims = 1, .global = {TT_PROBE_ITEMS, 1, 1}, .local = {1, 1, 1}};
-    return tt_recorder_add(*recorder, &launch, err);
-}
-
-static tt_status clear(tt_device *device, const tt_buffer *buffer, tt_error *err)
-{
-    void *bytes = NULL;
-    tt_status status = tt_buffer_map(device, buffer, &bytes, err);
-    if (status != TT_OK)
-        return status;
-    for (size_t i = 0; i < buffer->n_bytes / sizeof(float); i++)
-        ((float *)bytes)[i] = 1.0f;
-    return tt_buffer_unmap(device, buffer, bytes, err);
-}
-
 tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err)
 {
     *probe = (tt_probe){0};
-    tt_device_options options = {.device = device_name, .kernel_dir = "bench"};
-    tt_status status = tt_device_open(&options, &probe->device, err);
+    tt_device_options options = {.device = device_name};
+    tt_status status = tt_device_open(&options, &probe->kernels.device, err);
     if (status != TT_OK)
         return status;
-    tt_device_set_sources(probe->device, tt_kernel_source_text);
-    tt_kernels kernels = {probe->device, TT_STORAGE_F32, tt_device_caps(probe->device)->family};
-    status = tt_buffer_create(probe->device, (size_t)tt_probe_bytes(), "probe input", &probe->in, err);
-    if (status == TT_OK)
-        status = tt_buffer_create(probe->device, TT_PROBE_ITEMS * 64, "probe output", &probe->out, err);
-    if (status == TT_OK)
-        status = clear(probe->device, &probe->in, err);
-    if (status == TT_OK)
-        status = record(&kernels, "peak_float", &probe->out, 1, TT_PROBE_ROUNDS, &probe->compute, err);
-    tt_buffer both[2] = {probe->in, probe->out};
-    if (status == TT_OK)
-        status = record(&kernels, "peak_read", both, 2, TT_PROBE_READ_VECTORS, &probe->read, err);
+    tt_device_set_sources(probe->kernels.device, tt_kernel_source_text);
+    probe->kernels.family = tt_device_caps(probe->kernels.device)->family;
+    status = tt_dot_probe(probe->kernels.device, NULL, &probe->kernels.dot, err);
+    for (int i = 0; i < TT_PROBE_KINDS && status == TT_OK; i++)
+        status = tt_peak_create(&probe->kernels, (tt_peak_kind)i, &probe->peaks[i], err);
     if (status != TT_OK)
         tt_probe_close(probe);
     return status;
@@ -101,12 +47,10 @@ tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err)
 
 void tt_probe_close(tt_probe *probe)
 {
-    if (probe->device == NULL)
+    if (probe->kernels.device == NULL)
         return;
-    tt_recorder_destroy(probe->compute);
-    tt_recorder_destroy(probe->read);
-    tt_buffer_release(probe->device, &probe->in);
-    tt_buffer_release(probe->device, &probe->out);
-    tt_device_close(probe->device);
+    for (int i = 0; i < TT_PROBE_KINDS; i++)
+        tt_peak_release(probe->kernels.device, &probe->peaks[i]);
+    tt_device_close(probe->kernels.device);
     *probe = (tt_probe){0};
 }

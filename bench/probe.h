@@ -1,16 +1,15 @@
-/* probe.h - what the benchmarks share: the device, clocks, and a probe of its fp32 peak and reading speed. */
+/* probe.h - what the benchmarks share: the device, clocks, and probes of its peaks. */
 #ifndef TT_BENCH_PROBE_H
 #define TT_BENCH_PROBE_H
 
-#include "cl-kernels/plane.h"
+#include "cl-kernels/dot.h"
+#include "cl-kernels/peak.h"
 
-/* Work of one probe run. */
-enum { TT_PROBE_ITEMS = 64, TT_PROBE_ROUNDS = 60000, TT_PROBE_READ_VECTORS = 16384 };
+enum { TT_PROBE_KINDS = TT_PEAK_READ + 1 };
 
 typedef struct tt_probe {
-    tt_device *device;
-    tt_buffer in, out;
-    tt_recorder *compute, *read;
+    tt_kernels kernels; /* float storage */
+    tt_peak peaks[TT_PROBE_KINDS];
 } tt_probe;
 
 /* A moment: seconds of the wall clock and of the CPU time that this process has used. */
@@ -21,14 +20,10 @@ typedef struct tt_moment {
 tt_moment tt_moment_now(void);
 
 /* Runs a recorded list once and waits; returns the time it took. */
-tt_status tt_bench_run(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err);
+tt_status tt_bench_replay(tt_device *device, tt_recorder *recorder, tt_moment *took, tt_error *err);
 
-/* Opens the device (NULL: the best) with the kernels of this folder and of the library. */
+/* Opens the device (NULL: the best). */
 tt_status tt_probe_open(const char *device_name, tt_probe *probe, tt_error *err);
 void tt_probe_close(tt_probe *probe);
-
-/* FLOPs of one run of probe->compute, bytes of one of probe->read. */
-double tt_probe_flops(void);
-double tt_probe_bytes(void);
 
 #endif

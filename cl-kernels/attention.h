@@ -3,7 +3,7 @@
 #ifndef TT_CL_KERNELS_ATTENTION_H
 #define TT_CL_KERNELS_ATTENTION_H
 
-#include "cl-kernels/plane.h"
+#include "cl-kernels/launch.h"
 
 typedef struct tt_attention_args {
     tt_plane q, k, v; /* n_heads * head_dim channels, head after head; border 0; k and v have the same positions */
@@ -14,5 +14,10 @@ typedef struct tt_attention_args {
 
 tt_status tt_attention_record(const tt_kernels *kernels, const tt_attention_args *args, tt_recorder *recorder,
                               tt_error *err);
+
+/* For launchers of other programs with the arguments of attention.cl: sets the arguments of a kernel and records a
+ * launch of it. */
+tt_status tt_attention_finish(tt_launcher *launcher, const tt_attention_args *args, const tt_launch *launch,
+                              tt_recorder *recorder);
 
 #endif

@@ -6,42 +6,11 @@
  * options: has per-image bias, has residual, activation, mode;
  * sections: places of high bits, d and scales, bytes of a panel (quantized weights);
  * coded: type, columns (quantized weights), where the weights begin in their memory in units of 256 bytes, 0;
- * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
+ * plan: tiles and panels of a work item, slices of a block (register tiles only), whether the border of out is zeroed. */
 #include "common.clh"
 #include "place.clh"
-
-#define TT_CONV_SAME 0
-#define TT_CONV_DOWN 1
-#define TT_CONV_DOWN_ASYM 2
-#define TT_CONV_UP 3
-
-/* Row (or column) of the bordered input, 0 .. n_in + 1, that output row `out` of n_out reads at tap 0, 1 or 2. */
-static uint tap_row(uint mode, uint out, uint tap, uint n_out, uint n_in)
-{
-    switch (mode) {
-    case TT_CONV_DOWN:
-        return 2 * out + tap;
-    case TT_CONV_DOWN_ASYM:
-        return 2 * out + tap + 1;
-    case TT_CONV_UP: {
-        uint fine = out + tap; /* row of the bordered upsampled picture */
-        return fine == 0 ? 0 : fine > n_out ? n_in + 1 : (fine - 1) / 2 + 1;
-    }
-    default:
-        return out + tap;
-    }
-}
-
-/* What a tap needs to know about both pictures. */
-typedef struct conv_shape {
-    uint out_width, out_height, in_width, in_height, mode;
-} conv_shape;
-
-static conv_shape make_conv_shape(uint4 shape, uint4 input, uint mode)
-{
-    conv_shape conv = {shape.x, shape.y, input.x, input.y, mode};
-    return conv;
-}
+#include "matrix-result.clh"
+#include "conv3x3-taps.clh"
 
 /* Unit of the input under a tap of an output place. */
 static uint tap_unit(tt_geometry in, const conv_shape *conv, tt_place place, uint tap_y, uint tap_x)
@@ -88,21 +57,8 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
     source.values = in;
     locate(&job, tt_make_geometry(in_at), &conv, &source);
 
-    tile_result result;
-    result.bias = bias;
-    result.has_image_bias = options.x != 0;
-    result.image_bias = image_bias;
-    result.image_bias_at = tt_make_geometry(image_bias_at);
-    result.has_residual = options.y != 0;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.z;
-    result.is_geglu = false;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.width = shape.x;
-    result.height = shape.y;
-    result.n_slices = shape.w;
+    const matrix_result result =
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, plan.w);
 
     float x[TILE_MAX_TILES * TILE_BLOCK_ROWS * TILE_POSITIONS * 4];
     float16 sums[TILE_MAX_SUMS * TILE_POSITIONS * 2];
@@ -124,6 +80,7 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
 #include "quant.clh"
 #include "quant-plain.clh"
 #endif
+#include "matrix-store.clh"
 #include "plain.clh"
 
 /* Work item: PLAIN_POSITIONS neighbouring positions (id 0) and 8 outputs (id 1). */
@@ -148,19 +105,9 @@ __kernel void conv3x3(const __global tt_elem *in, uint4 in_at, const __global tt
             plain_multiply(in, at, in_at.w, n_slices, &matrix, 0, y * 3 + x, &job, low, high);
         }
 
-    plain_result result;
-    result.bias = bias;
-    result.has_image_bias = options.x;
-    result.image_bias = image_bias;
-    result.image_bias_at = tt_make_geometry(image_bias_at);
-    result.has_residual = options.y;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.z;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.n_slices = shape.w;
-    plain_finish(&job, &result, 0, low, high);
+    const matrix_result result =
+        conv_result(bias, image_bias, image_bias_at, residual, residual_at, out, out_at, shape, options, plan.w);
+    plain_finish(&job, &result, low, high);
 }
 
 #endif

@@ -1,9 +1,11 @@
 /* dot.c - probes dot product units: a small product is computed and compared. */
 #include "cl-kernels/dot.h"
 
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot-system.h"
 #include "cl-kernels/launch.h"
 #include "cl-kernels/matrix-dot.h"
+#include "cl-kernels/tuning.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -112,22 +114,8 @@ static tt_status launch(const tt_kernels *kernels, tt_dot_unit unit, bool is_hal
                         tt_error *err)
 {
     char options[64];
-    tt_recorder *recorder = NULL;
     (void)snprintf(options, sizeof(options), "-DDOT_UNIT=%d -DDOT_HALF=%d", (int)unit, is_half);
-    tt_status status = tt_recorder_create(kernels->device, &recorder, err);
-    if (status != TT_OK)
-        return status;
-    tt_launcher launcher = tt_launcher_begin(kernels, "dot-probe.cl", options, "dot_probe", err);
-    for (int i = 0; i < 3; i++)
-        tt_launcher_buffer(&launcher, buffers[i].mem);
-    tt_launch one = {.stem = "dot_probe", .n_dims = 1, .global = {1, 1, 1}, .local = {1, 1, 1}};
-    status = tt_launcher_record(&launcher, &one, recorder);
-    if (status == TT_OK)
-        status = tt_recorder_replay(recorder, err);
-    if (status == TT_OK)
-        status = tt_device_finish(kernels->device, err);
-    tt_recorder_destroy(recorder);
-    return status;
+    return tt_launch_once(kernels, "dot-probe.cl", options, "dot_probe", 1, buffers, err);
 }
 
 /* True when the unit's program builds and its numbers are right. Failures of the memory it needs are no answer. */
@@ -160,14 +148,29 @@ static tt_dot_unit highest_unit(void)
     return TT_DOT_AMX;
 }
 
-static tt_status best_unit(const tt_kernels *kernels, bool is_half, probe *p, tt_dot_unit *best, tt_error *err)
+void tt_dot_form_name(tt_dot_unit unit, bool is_half, char name[32])
+{
+    (void)snprintf(name, 32, "%s %s", tt_dot_name(unit), is_half ? "half" : "int8");
+}
+
+/* Whether any check of the self-test found the unit wrong in this form. */
+static bool is_disabled(const tt_tuning *tuning, tt_dot_unit unit, bool is_half)
+{
+    char name[32];
+    tt_dot_form_name(unit, is_half, name);
+    return unit != TT_DOT_NONE && tt_tuning_is_disabled(tuning, "dot", name, NULL);
+}
+
+static tt_status best_unit(const tt_kernels *kernels, const tt_tuning *tuning, bool is_half, probe *p,
+                           tt_dot_unit *best, tt_error *err)
 {
     tt_dot_unit highest = highest_unit();
     tt_status status = TT_OK;
     *best = highest == TT_DOT_PLAIN ? TT_DOT_PLAIN : TT_DOT_NONE;
     for (size_t i = 0; i < sizeof(cpu_units) / sizeof(cpu_units[0]) && status == TT_OK && *best == TT_DOT_NONE; i++) {
         bool works = false;
-        if (cpu_units[i] <= highest && tt_dot_system_has(cpu_units[i], is_half))
+        if (cpu_units[i] <= highest && !is_disabled(tuning, cpu_units[i], is_half) &&
+            tt_dot_system_has(cpu_units[i], is_half))
             status = try_unit(kernels, cpu_units[i], is_half, p, &works, err);
         if (works)
             *best = cpu_units[i];
@@ -175,25 +178,45 @@ static tt_status best_unit(const tt_kernels *kernels, bool is_half, probe *p, tt
     return status;
 }
 
-tt_status tt_dot_probe(tt_device *device, tt_dot *dot, tt_error *err)
+/* What the device's note says of both forms; false where nothing is noted, or a unit that is disabled by now. */
+static bool read_note(uint32_t note, const tt_tuning *tuning, tt_dot *dot)
+{
+    *dot = (tt_dot){(tt_dot_unit)(note >> 8 & 255), (tt_dot_unit)(note & 255)};
+    return note != 0 && !is_disabled(tuning, dot->half, true) && !is_disabled(tuning, dot->int8, false);
+}
+
+tt_status tt_dot_probe(tt_device *device, const tt_tuning *tuning, tt_dot *dot, tt_error *err)
 {
     enum { KNOWN = 1 << 16 };
     uint32_t *note = tt_device_note(device, TT_DEVICE_NOTE_DOT);
     tt_kernels kernels = {.device = device, .family = tt_device_caps(device)->family};
+    if (read_note(*note, tuning, dot))
+        return TT_OK;
     *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
-    if (*note == 0 && tt_device_caps(device)->is_cpu && kernels.family == TT_FAMILY_CPU_TILE) {
+    if (tt_device_caps(device)->is_cpu && kernels.family == TT_FAMILY_CPU_TILE) {
         probe *p = malloc(sizeof(*p));
         if (p == NULL)
             return tt_fail_memory(err, "a probe of dot products", sizeof(*p));
-        tt_status status = best_unit(&kernels, true, p, &dot->half, err);
+        tt_status status = best_unit(&kernels, tuning, true, p, &dot->half, err);
         if (status == TT_OK)
-            status = best_unit(&kernels, false, p, &dot->int8, err);
+            status = best_unit(&kernels, tuning, false, p, &dot->int8, err);
         free(p);
         if (status != TT_OK)
             return status;
     }
-    if (*note == 0)
-        *note = KNOWN | (uint32_t)dot->half << 8 | (uint32_t)dot->int8;
-    *dot = (tt_dot){(tt_dot_unit)(*note >> 8 & 255), (tt_dot_unit)(*note & 255)};
+    /* A limit below every unit of GPUs; the plain form is slower than float there, and for tests. */
+    tt_dot_unit highest = highest_unit();
+    if (kernels.family == TT_FAMILY_GPU_PLAIN && highest == TT_DOT_PLAIN)
+        dot->int8 = TT_DOT_PLAIN;
+    else if (kernels.family == TT_FAMILY_GPU_PLAIN && highest != TT_DOT_NONE) {
+        tt_status status = tt_dot_gpu_probe(device, dot, err);
+        if (status != TT_OK)
+            return status;
+    }
+    if (is_disabled(tuning, dot->half, true))
+        dot->half = TT_DOT_NONE;
+    if (is_disabled(tuning, dot->int8, false))
+        dot->int8 = TT_DOT_NONE;
+    *note = KNOWN | (uint32_t)dot->half << 8 | (uint32_t)dot->int8;
     return TT_OK;
 }

@@ -2,7 +2,6 @@
 #include "cl-kernels/elementwise.h"
 
 #include "cl-kernels/launch.h"
-#include "cl-kernels/zero-border.h"
 
 static bool same_shape(const tt_plane *a, const tt_plane *b)
 {
@@ -13,13 +12,13 @@ tt_status tt_elementwise_record(const tt_kernels *kernels, const tt_elementwise_
                                 tt_error *err)
 {
     tt_plane a = args->a, b = args->b != NULL ? *args->b : args->a, out = args->out;
+    if (args->activation == TT_ACT_PRELU)
+        return tt_kernels_fail_shape(err, "elementwise", "PReLU belongs to linear layers and convolutions; output",
+                                     &out);
     if (!same_shape(&a, &out))
         return tt_kernels_fail_shape(err, "elementwise", "output differs from the input", &out);
     if (!same_shape(&b, &out))
         return tt_kernels_fail_shape(err, "elementwise", "second input differs from the output", &b);
-    tt_status status = tt_zero_border_record(kernels, &out, recorder, err);
-    if (status != TT_OK)
-        return status;
     if (a.border == 0 && b.border == 0 && out.border == 0) {
         tt_launch_flatten(&a);
         tt_launch_flatten(&b);
@@ -35,6 +34,6 @@ tt_status tt_elementwise_record(const tt_kernels *kernels, const tt_elementwise_
     tt_launcher_plane(&launcher, &out, false);
     tt_launcher_uint4(&launcher, out.width, out.height, out.batch, out.channels);
     tt_launcher_float4(&launcher, args->scale, args->scale2, args->offset, 0);
-    tt_launcher_uint2(&launcher, args->b != NULL, (uint32_t)args->activation);
+    tt_launcher_uint4(&launcher, args->b != NULL, (uint32_t)args->activation, tt_plane_needs_border(&out), 0);
     return tt_launcher_record(&launcher, &launch, recorder);
 }

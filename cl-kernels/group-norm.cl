@@ -1,14 +1,6 @@
 /* group-norm.cl - group normalisation in three kernels: statistics of chunks of positions, their combination into four
  * coefficients a channel, and their application.
- *
- * Values are taken relative to a pivot, the first value of their group in the image: differences of near values are
- * exact, so that neither a large common offset nor a small variance costs digits. A chunk gives mean and M2 (sum of
- * squared deviations) of every channel; Chan, Golub and LeVeque's formula combines channels and chunks of a group, so
- * that a group may begin anywhere within a slice.
- *
- * Geometries (*_at) are those of tt_launcher_plane: unit of the first position in the first slice, units of a row, of
- * an image and of a slice. shape: width, height, images, slices of both sources; input: slices of the first source,
- * channels in all, channels of a group, positions of a chunk. LANES: work items of a work-group.
+ * Arguments as in group-norm.clh; LANES: work items of a work-group.
  *
  * Scratch: [chunk][image][slice] x {float4 mean - pivot, float4 M2}, then [image][slice] x {float4 pivot, float4 mean -
  * pivot, float4 scale / deviation, float4 shift}. */
@@ -16,77 +8,7 @@
 #if TT_CPU_TILE
 #include "wide.clh"
 #endif
-
-typedef struct norm_source {
-    const __global tt_elem *first, *second;
-    uint4 first_at, second_at;
-    uint n_first; /* slices */
-} norm_source;
-
-/* The first position of a slice in an image; *row_units: units from one row to the next. */
-static const __global tt_elem *find_slice(const norm_source *source, uint slice, uint image, uint *row_units)
-{
-    bool is_second = slice >= source->n_first;
-    uint4 at = is_second ? source->second_at : source->first_at;
-    const __global tt_elem *plane = is_second ? source->second : source->first;
-    uint local_slice = is_second ? slice - source->n_first : slice;
-    *row_units = at.y;
-    return plane + ((size_t)local_slice * at.w + at.x + (size_t)image * at.z) * 4;
-}
-
-/* The pivot of a channel: its group's first value in the image, 0 for padding. */
-static float find_pivot(const norm_source *source, uint channel, uint image, uint4 input)
-{
-    uint row_units, leader = channel / input.z * input.z;
-    if (channel >= input.y)
-        return 0.0f;
-    return tt_load1(find_slice(source, leader / 4, image, &row_units), leader & 3);
-}
-
-#if TT_CPU_TILE
-
-/* Sum over positions begin .. end-1 of x - pivot, or of (x - pivot - mean)^2. */
-static float4 sum_positions(const __global tt_elem *slice, uint row_units, uint width, uint begin, uint end,
-                            float4 pivot, float4 mean, bool is_squared)
-{
-    float16 sum = (float16)(0.0f), sum2 = sum, wide_pivot = wide_repeat4(pivot),
-            wide_mean = wide_repeat4(mean);
-    float4 rest = (float4)(0.0f);
-    uint y = begin / width, x = begin - y * width;
-    while (begin < end) {
-        uint stop = min(width, x + end - begin), n = stop - x;
-        const __global tt_elem *row = slice + (size_t)y * row_units * 4;
-        for (; x + 8 <= stop; x += 8) {
-            float16 a = tt_load16(row, x) - wide_pivot - wide_mean, b = tt_load16(row, x + 4) - wide_pivot - wide_mean;
-            sum += is_squared ? a * a : a;
-            sum2 += is_squared ? b * b : b;
-        }
-        for (; x < stop; x++) {
-            float4 a = tt_load4(row, x) - pivot - mean;
-            rest += is_squared ? a * a : a;
-        }
-        begin += n;
-        y++;
-        x = 0;
-    }
-    return wide_sum4(sum + sum2) + rest;
-}
-
-#else
-
-static float4 sum_positions(const __global tt_elem *slice, uint row_units, uint width, uint begin, uint end,
-                            float4 pivot, float4 mean, bool is_squared)
-{
-    float4 sum = (float4)(0.0f);
-    for (uint i = begin + get_local_id(0); i < end; i += LANES) {
-        uint y = i / width, x = i - y * width;
-        float4 a = tt_load4(slice, (size_t)y * row_units + x) - pivot - mean;
-        sum += is_squared ? a * a : a;
-    }
-    return sum;
-}
-
-#endif
+#include "group-norm.clh"
 
 /* The sum of a value over the work-group, the same bits in every lane. */
 static float4 sum_lanes(float4 value, __local float4 *lanes)
@@ -176,19 +98,6 @@ __kernel void group_coefficients(const __global tt_elem *in, uint4 in_at, const 
 
 #if TT_CPU_TILE
 
-/* One row of positions; coefficients as in the scratch. */
-static void apply_row(const __global tt_elem *row, __global tt_elem *out, uint width, float4 pivot, float4 mean,
-                      float4 scale, float4 shift, bool is_silu)
-{
-    float16 p = wide_repeat4(pivot), m = wide_repeat4(mean),
-            s = wide_repeat4(scale), b = wide_repeat4(shift);
-    for (uint x = 0; x < width; x += 4) {
-        uint n = min(width - x, 4u);
-        float16 v = (wide_load_some(row, x, n) - p - m) * s + b;
-        wide_store_some(is_silu ? wide_silu(v) : v, out, x, n);
-    }
-}
-
 /* Work item: rows of the output with its border (id 0) in a slice of an image (id 1). */
 __kernel void apply_norm(const __global tt_elem *in, uint4 in_at, const __global tt_elem *in2, uint4 in2_at,
                          uint4 shape, uint4 input, const __global float *scratch, uint coefficients_offset,
@@ -199,22 +108,10 @@ __kernel void apply_norm(const __global tt_elem *in, uint4 in_at, const __global
     uint border = options.x, n_rows = shape.y + 2 * border, y0 = get_global_id(0) * options.z;
     const __global tt_elem *values = find_slice(&source, slice, image, &row_units);
     const __global float *c = scratch + coefficients_offset + ((size_t)image * shape.w + slice) * 16;
-    float4 pivot = vload4(0, c), mean = vload4(1, c), scale = vload4(2, c), shift = vload4(3, c);
+    float4 coefficients[4] = {vload4(0, c), vload4(1, c), vload4(2, c), vload4(3, c)};
     __global tt_elem *to = out + ((size_t)slice * out_at.w + out_at.x + (size_t)image * out_at.z) * 4;
-    for (uint y = y0; y < min(n_rows, y0 + options.z); y++) {
-        __global tt_elem *row = to + (size_t)y * out_at.y * 4;
-        if (border != 0 && (y == 0 || y == n_rows - 1)) {
-            for (uint x = 0; x < shape.x + 2; x++)
-                tt_store4((float4)(0.0f), row, x);
-            continue;
-        }
-        if (border != 0) {
-            tt_store4((float4)(0.0f), row, 0);
-            tt_store4((float4)(0.0f), row, shape.x + 1);
-        }
-        apply_row(values + (size_t)(y - border) * row_units * 4, row + border * 4, shape.x, pivot, mean, scale, shift,
-                  options.y != 0);
-    }
+    apply_rows(values, row_units, to, out_at.y, shape, border, y0, min(n_rows, y0 + options.z), coefficients,
+               options.y != 0);
 }
 
 #else

@@ -3,8 +3,10 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
+
 /* Positions of a CPU work item, lanes of a GPU work-group. */
-enum { CPU_SEGMENT = 1024, GPU_LANES = 32 };
+enum { CPU_SEGMENT = 1024, GPU_LANES = 32, LEAST_LANES = 16 };
 
 tt_launcher tt_launcher_begin(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
                               tt_error *err)
@@ -12,6 +14,29 @@ tt_launcher tt_launcher_begin(const tt_kernels *kernels, const char *file, const
     tt_launcher launcher = {.kernels = kernels, .err = err};
     launcher.status = tt_kernels_make(kernels, file, options, entry, &launcher.kernel, err);
     return launcher;
+}
+
+/* Items that the driver allows a work-group of the kernel; none when it cannot be asked. */
+static size_t group_limit(const tt_launcher *launcher)
+{
+    size_t limit = 0;
+    tt_device *device = launcher->kernels->device;
+    cl_int code = tt_device_cl(device)->get_kernel_work_group_info(
+        launcher->kernel, tt_device_id(device), CL_KERNEL_WORK_GROUP_SIZE, sizeof(limit), &limit, NULL);
+    return code == CL_SUCCESS ? limit : 0;
+}
+
+tt_launcher tt_launcher_begin_group(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                                    size_t *lanes, tt_error *err)
+{
+    for (;; *lanes /= 2) {
+        char all[400];
+        (void)snprintf(all, sizeof(all), "%s -DGROUP_LANES=%zu", options, *lanes);
+        tt_launcher launcher = tt_launcher_begin(kernels, file, all, entry, err);
+        if (launcher.status != TT_OK || *lanes <= LEAST_LANES || group_limit(&launcher) >= *lanes)
+            return launcher;
+        (void)tt_device_cl(kernels->device)->release_kernel(launcher.kernel);
+    }
 }
 
 static void set(tt_launcher *launcher, size_t n_bytes, const void *value)
@@ -34,6 +59,16 @@ void tt_launcher_plane(tt_launcher *launcher, const tt_plane *plane, bool at_cor
 {
     cl_uint4 geometry = geometry_of(plane, at_corner);
     set(launcher, sizeof(plane->mem), &plane->mem);
+    set(launcher, sizeof(geometry), &geometry);
+}
+
+void tt_launcher_texels(tt_launcher *launcher, const tt_plane *plane, bool at_corner, tt_texel texel)
+{
+    cl_uint4 geometry = geometry_of(plane, at_corner);
+    cl_mem image = NULL;
+    if (launcher->status == TT_OK)
+        launcher->status = tt_buffer_texels(launcher->kernels->device, plane->mem, texel, &image, launcher->err);
+    set(launcher, sizeof(image), &image);
     set(launcher, sizeof(geometry), &geometry);
 }
 
@@ -72,6 +107,11 @@ void tt_launcher_float(tt_launcher *launcher, float value)
     set(launcher, sizeof(argument), &argument);
 }
 
+void tt_launcher_local(tt_launcher *launcher, size_t n_bytes)
+{
+    set(launcher, n_bytes, NULL);
+}
+
 tt_status tt_launcher_record(tt_launcher *launcher, const tt_launch *launch, tt_recorder *recorder)
 {
     if (launcher->status != TT_OK) {
@@ -93,6 +133,26 @@ double tt_launch_plane_bytes(const tt_kernels *kernels, const tt_plane *plane)
 size_t tt_ceil_div(size_t value, size_t step)
 {
     return (value + step - 1) / step;
+}
+
+tt_status tt_launch_once(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                         size_t n_items, const tt_buffer buffers[3], tt_error *err)
+{
+    tt_recorder *recorder = NULL;
+    tt_status status = tt_recorder_create(kernels->device, &recorder, err);
+    if (status != TT_OK)
+        return status;
+    tt_launcher launcher = tt_launcher_begin(kernels, file, options, entry, err);
+    for (int i = 0; i < 3; i++)
+        tt_launcher_buffer(&launcher, buffers[i].mem);
+    tt_launch one = {.stem = entry, .n_dims = 1, .global = {n_items, 1, 1}, .local = {n_items, 1, 1}};
+    status = tt_launcher_record(&launcher, &one, recorder);
+    if (status == TT_OK)
+        status = tt_recorder_replay(recorder, err);
+    if (status == TT_OK)
+        status = tt_device_finish(kernels->device, err);
+    tt_recorder_destroy(recorder);
+    return status;
 }
 
 void tt_launch_flatten(tt_plane *plane)

@@ -1,8 +1,9 @@
 /* linear.c - launcher of linear.cl. */
 #include "cl-kernels/linear.h"
 
+#include "cl-kernels/gpu-tile.h"
+#include "cl-kernels/linear-dot.h"
 #include "cl-kernels/tile.h"
-#include "cl-kernels/zero-border.h"
 
 static bool same_geometry(const tt_plane *a, const tt_plane *b)
 {
@@ -31,6 +32,8 @@ static tt_status check(const tt_linear_args *args, tt_error *err)
         return tt_kernels_fail_shape(err, "linear", "output differs from matrix or input", out);
     if (args->in2 != NULL && !same_geometry(args->in2, out))
         return tt_kernels_fail_shape(err, "linear", "second input differs from the output", args->in2);
+    if (args->activation == TT_ACT_PRELU && !matrix->has_slopes)
+        return tt_kernels_fail_shape(err, "linear", "PReLU needs a matrix with slopes; output", out);
     if (matrix->is_geglu && (args->residual != NULL || args->activation != TT_ACT_NONE))
         return tt_kernels_fail_shape(err, "linear", "GEGLU takes neither residual nor activation; output", out);
     if (args->residual != NULL && (!same_geometry(args->residual, out) || args->residual->channels != out->channels))
@@ -52,7 +55,7 @@ static void set_arguments(tt_launcher *launcher, const tt_linear_args *args, con
     tt_launcher_uint4(launcher, out->width, out->height, (uint32_t)tt_plane_positions(out), tt_plane_slices(out));
     tt_launcher_uint4(launcher, tt_plane_slices(&args->in), tt_matrix_slices(matrix), (matrix->n_out + 31) / 32, 0);
     tt_launcher_uint4(launcher, args->residual != NULL, (uint32_t)args->activation, matrix->is_geglu, 0);
-    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, 0);
+    tt_launcher_uint4(launcher, plan->tiles, plan->panels, plan->block_slices, tt_plane_needs_border(out));
 }
 
 static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
@@ -66,18 +69,40 @@ static double count_bytes(const tt_kernels *kernels, const tt_linear_args *args)
     return bytes;
 }
 
+/* The launch as register tiles for GPUs take it. */
+static tt_gpu_tile_args gpu_args(const tt_linear_args *args, const tt_tile_weights *weights, double bytes)
+{
+    return (tt_gpu_tile_args){.in = args->in,
+                              .in2 = args->in2,
+                              .matrix = args->matrix,
+                              .weights = *weights,
+                              .residual = args->residual,
+                              .activation = args->activation,
+                              .out = args->out,
+                              .scratch = args->scratch,
+                              .scratch_offset = args->scratch_offset,
+                              .bytes = bytes};
+}
+
 tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args, tt_recorder *recorder, tt_error *err)
 {
     tt_tile_weights weights;
     tt_tile_plan plan;
     size_t n_positions = tt_plane_positions(&args->out);
     tt_status status = check(args, err);
-    if (status == TT_OK)
-        status = tt_zero_border_record(kernels, &args->out, recorder, err);
+    if (status == TT_OK && tt_linear_dot_takes(kernels, args->matrix))
+        return tt_linear_dot_record(kernels, args, count_bytes(kernels, args), recorder, err);
     if (status == TT_OK)
         status = tt_tile_prepare(kernels, args->matrix, args->scratch, args->scratch_offset, recorder, &weights, err);
+    tt_plain_cut cut = tt_plain_cut_at(0);
+    if (status == TT_OK && kernels->family == TT_FAMILY_GPU_PLAIN) {
+        tt_gpu_tile_args gpu = gpu_args(args, &weights, count_bytes(kernels, args));
+        const tt_gpu_variant *variant = tt_gpu_tile_choose(kernels, &gpu, &cut);
+        if (variant != NULL)
+            return tt_gpu_tile_record(kernels, &gpu, variant, recorder, err);
+    }
     if (status == TT_OK)
-        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, &plan, err);
+        status = tt_tile_make_plan(kernels, args->matrix, &weights, n_positions, cut, &plan, err);
     if (status != TT_OK)
         return status;
     tt_launcher launcher = tt_launcher_begin(kernels, "linear.cl", plan.options, "linear", err);
@@ -88,5 +113,9 @@ tt_status tt_linear_record(const tt_kernels *kernels, const tt_linear_args *args
 
 size_t tt_linear_scratch_bytes(const tt_kernels *kernels, const tt_matrix *matrix, const tt_plane *out)
 {
+    if (tt_linear_dot_takes(kernels, matrix))
+        return 0;
+    if (kernels->family == TT_FAMILY_GPU_PLAIN && matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return tt_gpu_tile_scratch_bytes(matrix, out);
     return tt_tile_scratch_bytes(kernels, matrix, tt_plane_positions(out));
 }

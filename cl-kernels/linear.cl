@@ -6,9 +6,10 @@
  * options: has residual, activation, is GEGLU, 0;
  * sections: places of high bits, d and scales, bytes of a panel (quantized weights);
  * coded: type, columns (quantized weights), where the weights begin in their memory in units of 256 bytes, 0;
- * plan: tiles and panels of a work item, slices of a block, 0 (register tiles only). */
+ * plan: tiles and panels of a work item, slices of a block (register tiles only), whether the border of out is zeroed. */
 #include "common.clh"
 #include "place.clh"
+#include "matrix-result.clh"
 
 #if TT_CPU_TILE
 
@@ -47,19 +48,8 @@ __kernel void linear(const __global tt_elem *in, uint4 in_at, const __global tt_
     locate(&job, tt_make_geometry(in_at), shape.x, shape.y, &first);
     locate(&job, tt_make_geometry(in2_at), shape.x, shape.y, &second);
 
-    tile_result result;
-    result.bias = bias;
-    result.has_image_bias = false;
-    result.has_residual = options.x != 0;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.y;
-    result.is_geglu = options.z != 0;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.width = shape.x;
-    result.height = shape.y;
-    result.n_slices = shape.w;
+    const matrix_result result =
+        linear_result(bias, residual, residual_at, out, out_at, shape, options, plan.w);
 
     float x[TILE_MAX_TILES * TILE_BLOCK_ROWS * TILE_POSITIONS * 4];
     float16 sums[TILE_MAX_SUMS * TILE_POSITIONS * 2];
@@ -87,6 +77,7 @@ __kernel void linear(const __global tt_elem *in, uint4 in_at, const __global tt_
 #include "quant.clh"
 #include "quant-plain.clh"
 #endif
+#include "matrix-store.clh"
 #include "plain.clh"
 
 /* Work item: PLAIN_POSITIONS neighbouring positions (id 0) and 8 outputs (id 1). */
@@ -110,17 +101,9 @@ __kernel void linear(const __global tt_elem *in, uint4 in_at, const __global tt_
         plain_multiply(in2, at, in2_at.w, n_slices - split, &matrix, split, 0, &job, low, high);
     }
 
-    plain_result result;
-    result.bias = bias;
-    result.has_image_bias = 0;
-    result.has_residual = options.x;
-    result.residual = residual;
-    result.residual_at = tt_make_geometry(residual_at);
-    result.activation = options.y;
-    result.out = out;
-    result.out_at = tt_make_geometry(out_at);
-    result.n_slices = shape.w;
-    plain_finish(&job, &result, options.z, low, high);
+    const matrix_result result =
+        linear_result(bias, residual, residual_at, out, out_at, shape, options, plan.w);
+    plain_finish(&job, &result, low, high);
 }
 
 #endif

@@ -10,9 +10,8 @@ typedef struct tt_linear_args {
     const tt_matrix *matrix;  /* n_taps 1 */
     const tt_plane *residual; /* NULL, or added before the activation; same geometry as out, any border */
     tt_activation activation;
-    tt_plane
-        out; /* n_out channels (n_out/2 for a GEGLU matrix: value * gelu(gate)), any border: the launcher zeroes it */
-    cl_mem scratch;        /* NULL, or room for tt_linear_scratch_bytes, used by these launches only ... */
+    tt_plane out;   /* n_out channels (n_out/2 for a GEGLU matrix: value * gelu(gate)), any border: it is zeroed */
+    cl_mem scratch; /* NULL, or room for tt_linear_scratch_bytes, used by these launches only ... */
     size_t scratch_offset; /* ... from this byte on, a multiple of 256 */
 } tt_linear_args;
 

@@ -4,8 +4,9 @@
  * output's row, 64 int8 codes or 32 bfloat16. Blocks run over (channel block, tap): channels of each source in blocks
  * of 64 (32), zero-padded, and within a channel block the taps in row order. Both AMX (16 outputs x 64 bytes are a
  * tile) and AVX-512 (four bytes of an output are broadcast to 16 positions) read this order. Inputs are staged as
- * [group of four bytes][position][4 bytes]: for int8 that is a C4 slice, codes + 128 as unsigned bytes; for bfloat16
- * two groups a slice.
+ * [group of four bytes][position][4 bytes]: for int8 that is a C4 slice, codes (+ 128 but for AMX); for bfloat16
+ * two groups a slice. Convolutions of nine taps stage their inputs the other way round, [channel block][position][64
+ * bytes], so that a tap moves by whole rows; their blocks are [2][16 groups of four bytes][16 outputs][4 bytes].
  *
  * GPU units. INT8: panel [slice * tap][32 outputs][4 codes], slices padded as in matrix.h; HALF: as in matrix.h.
  *

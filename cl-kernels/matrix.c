@@ -154,6 +154,16 @@ static void pack_bias(const tt_packing *pack, float *bias)
     }
 }
 
+static void pack_slopes(const tt_packing *pack, float *slopes)
+{
+    for (uint32_t i = 0; i < pack->n_panels * PANEL; i++) {
+        tt_output_row from = tt_packing_row(pack, i / PANEL, i % PANEL);
+        slopes[i] = from.part != NULL ? from.part->leak : 0.0f;
+        if (from.part != NULL && from.part->slope != NULL)
+            tt_packing_read(from.part->slope_dtype, from.part->slope, from.row, 1, &slopes[i]);
+    }
+}
+
 static bool is_float_type(tt_dtype dtype)
 {
     return dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16 || dtype == TT_F64;
@@ -181,6 +191,10 @@ static tt_status check_part(const tt_matrix_part *part, uint32_t n_taps, tt_erro
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
                        "A bias is stored as %s, expected F32, F16, BF16, F64 or whole blocks: convert the model.",
                        tt_dtype_name(part->bias_dtype));
+    if (part->slope != NULL && !is_vector_type(part->slope_dtype, part->n_out))
+        return tt_fail(err, TT_ERROR_UNSUPPORTED,
+                       "Slopes are stored as %s, expected F32, F16, BF16, F64 or whole blocks: convert the model.",
+                       tt_dtype_name(part->slope_dtype));
     if (part->transposed && n_taps != 1)
         return tt_fail(err, TT_ERROR_INTERNAL, "A transposed weight matrix cannot have taps.");
     return TT_OK;
@@ -260,7 +274,9 @@ tt_status tt_matrix_describe(const tt_kernels *kernels, const tt_matrix_part *pa
     if (!packed_bytes(matrix, &matrix->values.n_bytes))
         return tt_fail(err, TT_ERROR_MEMORY, "A weight matrix of %u outputs and %u inputs does not fit in memory.",
                        matrix->n_out, n_in);
-    matrix->bias.n_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float);
+    for (uint32_t i = 0; i < n_parts; i++)
+        matrix->has_slopes = matrix->has_slopes || parts[i].slope != NULL || parts[i].leak != 0.0f;
+    matrix->bias.n_bytes = tt_round_up(matrix->n_out, PANEL) * sizeof(float) * (matrix->has_slopes ? 2 : 1);
     return TT_OK;
 }
 
@@ -293,6 +309,8 @@ tt_status tt_matrix_create_bias(const tt_kernels *kernels, const tt_matrix_part 
     if (status != TT_OK)
         return status;
     pack_bias(&pack, bytes);
+    if (matrix->has_slopes)
+        pack_slopes(&pack, (float *)bytes + (size_t)pack.n_panels * PANEL);
     return tt_buffer_unmap(kernels->device, &matrix->bias, bytes, err);
 }
 

@@ -23,11 +23,15 @@ typedef struct tt_matrix_part {
     uint32_t n_out;
     tt_dtype bias_dtype;
     const void *bias; /* [n_out], NULL: zeros; a floating type or whole blocks */
+    tt_dtype slope_dtype;
+    const void *slope; /* [n_out], NULL: no slopes of its own; as bias */
+    float leak;        /* slope of all outputs that have none of their own */
 } tt_matrix_part;
 
 typedef struct tt_matrix {
     tt_buffer values;
-    tt_buffer bias; /* float [round_up(n_out, 32)], always present */
+    tt_buffer bias; /* float [round_up(n_out, 32)], always present; with has_slopes twice that: PReLU's slopes follow */
+    bool has_slopes;
     uint32_t n_out, n_in, n_taps;
     uint32_t split;           /* two-source input: channels of the first source (padded to 4 on its own), else n_in */
     tt_dtype dtype;           /* of the packed values: F32, F16, a block type, or I8 (w8c) */

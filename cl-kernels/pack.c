@@ -2,7 +2,6 @@
 #include "cl-kernels/pack.h"
 
 #include "cl-kernels/launch.h"
-#include "cl-kernels/zero-border.h"
 
 static tt_status record(const tt_kernels *kernels, const tt_pack_args *args, const char *entry, tt_recorder *recorder,
                         tt_error *err)
@@ -21,13 +20,13 @@ static tt_status record(const tt_kernels *kernels, const tt_pack_args *args, con
     tt_launcher_uint4(&launcher, plane->width, plane->height, plane->batch, plane->channels);
     tt_launcher_uint2(&launcher, channel, args->channels_last ? plane->channels : 1);
     tt_launcher_plane(&launcher, plane, false);
+    tt_launcher_uint(&launcher, tt_plane_needs_border(plane));
     return tt_launcher_record(&launcher, &launch, recorder);
 }
 
 tt_status tt_pack_record(const tt_kernels *kernels, const tt_pack_args *args, tt_recorder *recorder, tt_error *err)
 {
-    tt_status status = tt_zero_border_record(kernels, &args->plane, recorder, err);
-    return status != TT_OK ? status : record(kernels, args, "pack", recorder, err);
+    return record(kernels, args, "pack", recorder, err);
 }
 
 tt_status tt_unpack_record(const tt_kernels *kernels, const tt_pack_args *args, tt_recorder *recorder, tt_error *err)

@@ -3,6 +3,8 @@
 
 #include "base/text.h"
 #include "cl-kernels/kernel-source.h"
+#include "cl-kernels/tuning.h"
+#include "device/crash-marker.h"
 #include "device/program.h"
 
 #include <string.h>
@@ -29,12 +31,47 @@ size_t tt_plane_positions(const tt_plane *plane)
     return (size_t)plane->batch * plane->height * plane->width;
 }
 
+bool tt_plane_needs_border(const tt_plane *plane)
+{
+    return plane->border != 0 && !plane->border_unread;
+}
+
+size_t tt_plane_nchw_index(const tt_plane *plane, size_t at)
+{
+    size_t rows = (size_t)plane->height + 2 * plane->border, columns = (size_t)plane->width + 2 * plane->border;
+    size_t lane = at % 4, unit = at / 4;
+    size_t x = unit % columns, y = unit / columns % rows;
+    size_t image = unit / (columns * rows) % plane->batch, slice = unit / (columns * rows * plane->batch);
+    size_t channel = slice * 4 + lane;
+    bool inside = x >= plane->border && x < plane->border + plane->width && y >= plane->border &&
+                  y < plane->border + plane->height;
+    if (!inside || channel >= plane->channels)
+        return SIZE_MAX;
+    return ((image * plane->channels + channel) * plane->height + (y - plane->border)) * plane->width +
+           (x - plane->border);
+}
+
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels)
 {
     tt_plane view = *plane;
     view.offset += (uint32_t)(first_channel / 4 * tt_plane_slice_units(plane));
     view.channels = n_channels;
     return view;
+}
+
+/* Makes the kernel; while its program is built, a marker says which variant to avoid should the driver crash. Compilers
+ * for CPUs do not crash but take seconds, in which people end programs: no markers there. */
+static tt_status create_guarded(const tt_kernels *kernels, const char *file, const char *options, const char *entry,
+                                cl_kernel *kernel, tt_error *err)
+{
+    char text[TT_TUNING_MARKER];
+    tt_crash_marker marker = {0};
+    bool is_risky = kernels->tuning != NULL && !tt_device_caps(kernels->device)->is_cpu;
+    if (is_risky && tt_tuning_marker(kernels->tuning, text) && !tt_program_is_built(kernels->device, file, options))
+        tt_crash_marker_begin(kernels->device, text, &marker);
+    tt_status status = tt_kernel_create(kernels->device, file, options, entry, kernel, err);
+    tt_crash_marker_release(&marker);
+    return status;
 }
 
 tt_status tt_kernels_make(const tt_kernels *kernels, const char *file, const char *extra_options, const char *entry,
@@ -48,7 +85,7 @@ tt_status tt_kernels_make(const tt_kernels *kernels, const char *file, const cha
         tt_text_format(&options, " %s", extra_options);
     tt_status status = tt_text_status(&options, err);
     if (status == TT_OK)
-        status = tt_kernel_create(kernels->device, file, options.bytes, entry, kernel, err);
+        status = create_guarded(kernels, file, options.bytes, entry, kernel, err);
     tt_text_free(&options);
     return status;
 }

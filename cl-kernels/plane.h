@@ -46,7 +46,8 @@ typedef struct tt_plane {
     cl_mem mem;
     uint32_t offset; /* first element of this tensor in units of 4 elements (one position of one slice) */
     uint32_t channels, batch, height, width;
-    uint32_t border; /* 0 or 1 */
+    uint32_t border;    /* 0 or 1 */
+    bool border_unread; /* nothing reads the border of what an op writes here, so the op may leave it as it is */
 } tt_plane;
 
 /* What every op launcher needs: device, forms and variant family. Zeros from `arithmetic` on: float, as ever. */
@@ -71,6 +72,13 @@ size_t tt_plane_bytes(const tt_plane *plane, tt_storage storage);
 /* Positions without border: batch * height * width. */
 size_t tt_plane_positions(const tt_plane *plane);
 
+/* True when an op that writes this plane has to make its border zero. */
+bool tt_plane_needs_border(const tt_plane *plane);
+
+/* What element `at` of a plane's memory is: its index in [batch][channels][height][width], or SIZE_MAX for a padding
+ * channel or the border, which are zero. */
+size_t tt_plane_nchw_index(const tt_plane *plane, size_t at);
+
 /* View of n_channels channels from first_channel (multiple of 4). */
 tt_plane tt_plane_channels(const tt_plane *plane, uint32_t first_channel, uint32_t n_channels);
 
@@ -81,7 +89,9 @@ typedef enum tt_activation {
     TT_ACT_GELU,       /* x * Phi(x), erf form */
     TT_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) */
     TT_ACT_RELU,
-    TT_ACT_TANH3 /* 3 * tanh(x / 3): AutoencoderTiny's clamp */
+    TT_ACT_TANH3, /* 3 * tanh(x / 3): AutoencoderTiny's clamp */
+    TT_ACT_PRELU  /* x or, below zero, slope * x with a slope for each output, which are part of the matrix (arXiv
+                     1502.01852); of linear layers and convolutions alone */
 } tt_activation;
 
 /* Makes the kernel `entry` of `file` for this set: adds -DTT_HALF=, the family and extra options (may be ""). */

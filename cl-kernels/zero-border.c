@@ -17,7 +17,7 @@ static tt_status set_arguments(const tt_kernels *kernels, cl_kernel kernel, cons
 
 tt_status tt_zero_border_record(const tt_kernels *kernels, const tt_plane *plane, tt_recorder *recorder, tt_error *err)
 {
-    if (plane->border == 0)
+    if (!tt_plane_needs_border(plane))
         return TT_OK;
     if (plane->border != 1)
         return tt_kernels_fail_shape(err, "zero-border", "border must be 0 or 1", plane);

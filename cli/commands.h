@@ -12,6 +12,10 @@ cli_exit cli_compare(const cli_options *options);
 cli_exit cli_samplers(const cli_options *options);
 cli_exit cli_quantize(const cli_options *options);
 cli_exit cli_plan(const cli_options *options);
+cli_exit cli_bench_command(const cli_options *options);
+cli_exit cli_tune(const cli_options *options);
+cli_exit cli_selftest(const cli_options *options);
+cli_exit cli_upscale(const cli_options *options);
 
 typedef struct cli_command {
     const char *name;

@@ -102,7 +102,7 @@ static void model(FILE *out, const tt_comparison *c, const tt_comparison_model *
     text(out, "container", m->info.container, ", ");
     text(out, "weights", m->info.weights, ", ");
     text(out, "memory_mode", tt_memory_mode_name(m->memory_mode), ", ");
-    text(out, "precision", m->info.precision == TT_PRECISION_F16 ? "f16" : "f32", ",\n   ");
+    text(out, "precision", tt_precision_name(m->info.precision), ",\n   ");
     (void)fprintf(out, "\"file_bytes\": %llu, \"peak_bytes\": %llu, \"device_peak_bytes\": %llu, \"unet_calls\": %u, ",
                   (unsigned long long)m->file_bytes, (unsigned long long)m->peak_bytes,
                   (unsigned long long)m->device_peak_bytes, m->n_unet_calls);

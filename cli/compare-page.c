@@ -402,7 +402,7 @@ static void write_method(const page *p)
         (void)fputs("<tr>", p->out);
         cell_name(p->out, m, i);
         (void)fprintf(p->out, "<td>%.3f</td><td>%s</td><td class=\"words\">", (double)m->info.n_parameters * 1e-6,
-                      m->info.precision == TT_PRECISION_F16 ? "half" : "float");
+                      tt_precision_name(m->info.precision));
         cli_html_text(p->out, m->path);
         (void)fputs("</td></tr>\n", p->out);
     }

@@ -3,7 +3,8 @@
 #include "cli/marks.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
-#include "cli/request.h"
+#include "cli/sharpen.h"
+#include "cli/tune.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ typedef struct job {
     tt_context *pictures; /* for previews: the session's context is busy then */
     cli_request request;
     cli_progress progress;
+    cli_sharpen sharpen;
     cli_exit preview_code; /* why a preview ended the run */
     uint32_t first;        /* number of the picture to begin with: a resumed batch has the earlier ones on disk */
 } job;
@@ -43,6 +45,8 @@ static cli_exit check_options(const cli_options *o)
     if (o->prompt == NULL)
         return cli_fail(CLI_USAGE, "there is no prompt; say what to paint with -p \"a cat on a blue background\"");
     cli_exit code = cli_request_check(o);
+    if (code == CLI_OK)
+        code = cli_sharpen_check(o);
     if (code != CLI_OK)
         return code;
     if (o->producer != NULL && strlen(o->producer) > 128)
@@ -108,6 +112,7 @@ static cli_exit prepare_request(job *j)
     tt_generate_params *p = &j->request.params;
     p->preview = o->preview != NULL;
     p->resume_path = o->resume;
+    p->skip_decode = cli_sharpen_skips_decoding(o);
     p->progress = on_progress;
     p->progress_user = j;
     return code;
@@ -166,11 +171,6 @@ static bool on_progress(void *user, const tt_progress *report)
     return j->preview_code == CLI_OK;
 }
 
-static const char *precision_name(tt_precision precision)
-{
-    return precision == TT_PRECISION_F16 ? "f16" : "f32";
-}
-
 static void print_heading(job *j)
 {
     tt_device_info device;
@@ -178,14 +178,16 @@ static void print_heading(job *j)
     if (out == NULL || tt_context_device(j->session.context, &device) != TT_OK)
         return;
     (void)fprintf(out, "%s (%s, %.2f million parameters, %s) on %s\n", j->request.info.name, j->request.info.family,
-                  (double)j->request.info.n_parameters * 1e-6, precision_name(j->request.info.precision), device.name);
+                  (double)j->request.info.n_parameters * 1e-6, tt_precision_name(j->request.info.precision),
+                  device.name);
     (void)fflush(out);
 }
 
 static cli_exit write_picture(job *j, const char *path, const tt_image *image, const tt_generate_stats *stats)
 {
     cli_marks marks;
-    cli_exit code = cli_marks_make(j->options, j->session.model, &j->request.params, stats, image, &marks);
+    cli_exit code =
+        cli_marks_make(j->options, j->session.model, &j->request.params, stats, j->sharpen.note, image, &marks);
     if (code != CLI_OK)
         return code;
     tt_status status = tt_image_write_png(j->session.context, path, image, &marks.marks);
@@ -218,19 +220,49 @@ static cli_exit run_one(job *j, uint32_t index)
 {
     char path[CLI_PATH];
     tt_image image = {0};
+    tt_latent latent = {0};
     tt_generate_stats stats;
     cli_exit code = cli_output_name(output_pattern(j->options), index, n_images(j->options), path);
     if (code != CLI_OK)
         return code;
     j->progress.image = index;
     j->request.params.first_image = index;
+    j->request.params.latents = cli_sharpen_sends_latent(j->options) ? &latent : NULL;
     tt_status status = tt_generate(j->session.model, &j->request.params, &image, &stats);
     if (status != TT_OK)
         return explain(j, status);
-    code = write_picture(j, path, &image, &stats);
+    if (j->options->draft != 0)
+        code = cli_sharpen_run(&j->sharpen, &latent, &image);
+    if (code == CLI_OK)
+        code = write_picture(j, path, &image, &stats);
     tt_image_free(&image);
+    tt_latent_free(&latent);
     j->request.params.seed = stats.seed;
     return code;
+}
+
+/* --tune: nothing to do when it was done before. */
+static cli_exit tune_first(job *j)
+{
+    enum { SECONDS = 20 };
+    tt_tune_report report;
+    return j->options->tune
+               ? cli_tune_request(&j->session, &j->request.params, SECONDS, false, j->progress.stream, &report)
+               : CLI_OK;
+}
+
+/* --store-programs: nothing to do when it was done before. */
+static cli_exit store_programs(const job *j)
+{
+    uint32_t n_stored = 0;
+    if (!j->options->store_programs)
+        return CLI_OK;
+    tt_status status = tt_context_store_programs(j->session.context, &n_stored);
+    if (status != TT_OK)
+        return cli_fail_status(j->session.context, status);
+    if (n_stored > 0 && !j->options->quiet)
+        (void)printf("stored %u programs\n", n_stored);
+    return CLI_OK;
 }
 
 static cli_exit run(job *j)
@@ -245,24 +277,33 @@ static cli_exit run(job *j)
     if (code == CLI_OK)
         code = prepare_request(j);
     if (code == CLI_OK)
+        code = cli_sharpen_begin(&j->sharpen);
+    if (code == CLI_OK)
         code = cli_session_catch_signals(&j->session);
     if (code == CLI_OK)
         code = cli_session_open_device(j->options, &j->session);
     if (code == CLI_OK)
         print_heading(j);
+    if (code == CLI_OK)
+        code = tune_first(j);
     for (uint32_t i = j->first; i < n_images(j->options) && code == CLI_OK; i++)
         code = run_one(j, i);
-    return code == CLI_OK ? remove_resume(j->options) : code;
+    if (code == CLI_OK)
+        code = remove_resume(j->options);
+    return code == CLI_OK ? store_programs(j) : code;
 }
 
 cli_exit cli_generate(const cli_options *options)
 {
     job j = {.options = options, .progress = cli_progress_begin(options->quiet ? NULL : stdout, n_images(options))};
+    j.sharpen =
+        (cli_sharpen){.options = options, .session = &j.session, .progress = &j.progress, .request = &j.request};
     cli_exit code = check_options(options);
     if (code == CLI_OK)
         code = check_files(options);
     if (code == CLI_OK)
         code = run(&j);
+    cli_sharpen_end(&j.sharpen);
     cli_request_free(&j.request);
     cli_session_end(&j.session);
     tt_context_destroy(j.pictures);

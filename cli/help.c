@@ -30,7 +30,8 @@ static void print_program_help(void)
                  tt_version());
     for (size_t i = 0; (command = cli_command_at(i)) != NULL; i++)
         (void)printf("  %-10s %s\n", command->name, command->summary);
-    (void)printf("\nExit codes: 0 fine, 1 the run failed (stderr says why), 2 wrong command line, 130 cancelled.\n");
+    (void)printf("\nExit codes: 0 fine, 1 the run failed (stderr says why), 2 wrong command line, 3 a service "
+                 "failed,\n130 cancelled.\n");
 }
 
 void cli_print_help(const cli_command *command)

@@ -59,13 +59,13 @@ static void print_types(const tt_model_info *m)
                      (double)m->types[i].n_bytes * 1e-6);
 }
 
-static void print_model(const tt_model_info *m)
+static void print_model(const tt_model_info *m, const char *hash)
 {
     (void)printf("model         ");
     cli_print_plain(stdout, m->name);
     (void)printf("\nfamily        %s, %s prediction, %s\n", m->family, m->prediction_type, m->scheduler);
     (void)printf("parameters    %.2f million%s\n", (double)m->n_parameters * 1e-6,
-                 m->precision == TT_PRECISION_F16 ? ", half" : "");
+                 m->precision == TT_PRECISION_F32 ? "" : ", half");
     (void)printf("picture       %ux%u by default, %u steps, cfg scale %g\n", m->default_width, m->default_height,
                  m->default_steps, (double)m->default_cfg_scale);
     (void)printf("UNet          %u input channels%s\n", m->unet_in_channels,
@@ -74,8 +74,8 @@ static void print_model(const tt_model_info *m)
                  m->has_vae_encoder ? "with" : "without");
     (void)printf("ignored       %llu tensors\n", (unsigned long long)m->n_ignored_tensors);
     print_types(m);
-    if (m->hash[0])
-        (void)printf("hash          %s\n", m->hash);
+    if (hash[0])
+        (void)printf("hash          %s\n", hash);
 }
 
 static void print_json_pair(const char *key, const char *text)
@@ -96,15 +96,15 @@ static void print_json_types(const tt_model_info *m)
     (void)printf("}, ");
 }
 
-static void print_json_model(const tt_model_info *m)
+static void print_json_model(const tt_model_info *m, const char *hash)
 {
     (void)printf("{");
     print_json_pair("name", m->name);
     print_json_pair("family", m->family);
-    print_json_pair("hash", m->hash);
+    print_json_pair("hash", hash);
     print_json_pair("prediction_type", m->prediction_type);
     print_json_pair("scheduler", m->scheduler);
-    print_json_pair("precision", m->precision == TT_PRECISION_F16 ? "f16" : "f32");
+    print_json_pair("precision", tt_precision_name(m->precision));
     print_json_types(m);
     (void)printf("\"latent_channels\": %u, \"vae_factor\": %u, \"unet_in_channels\": %u, ", m->latent_channels,
                  m->vae_factor, m->unet_in_channels);
@@ -127,9 +127,9 @@ static cli_exit inspect_model(const cli_options *options, cli_session *session)
     if (status != TT_OK)
         return cli_fail_status(session->context, status);
     if (options->json)
-        print_json_model(&info);
+        print_json_model(&info, tt_model_hash(session->model));
     else
-        print_model(&info);
+        print_model(&info, tt_model_hash(session->model));
     return CLI_OK;
 }
 

@@ -10,6 +10,7 @@ static const char generate_details[] =
     "  tintype -p \"a red apple\" -b 4 -o apple_%02d.png       four pictures, seeds N to N + 3\n"
     "  tintype -p \"a green apple\" -i apple.png --strength 0.6\n"
     "  tintype -m model.safetensors -p \"a red apple\" -W 512 -H 768 --sampler dpm++2m --schedule karras\n"
+    "  tintype -p \"a red apple\" -W 512 -H 512 --draft 256 --cloud-url https://sharpen.example.org --allow-upload\n"
     "\n"
     "Pictures are marked as made by AI (IPTC DigitalSourceType, AIGC) and carry their settings as `parameters`;\n"
     "`tintype inspect FILE` shows both. Ctrl-C cancels after the current step and leaves no file behind.\n";
@@ -43,6 +44,30 @@ static const char plan_details[] =
     "Nothing is run but a few kernels that tell the device's speed, and no weights are read. A request that does not\n"
     "fit ends with exit code 1 and the sentence that generate would give.\n";
 
+static const char tune_details[] =
+    "\n"
+    "  tintype tune                                            the built-in model at its own size\n"
+    "  tintype tune -m model.safetensors -W 768 -H 512 --seconds 60\n"
+    "  tintype tune --export phone.json                        and write the table, to be sent to us\n"
+    "  tintype tune --import phone.json                        take over a table for this device\n"
+    "\n"
+    "The kernels know several ways for every shape. Each is run a few times, checked against the usual one, and the\n"
+    "fastest is kept in the cache folder for this device and driver. docs/tuning.md says more.\n";
+
+static const char selftest_details[] =
+    "\n"
+    "Takes a minute or two where nothing is compiled yet. What is wrong on a driver or crashes it is not used there "
+    "any\n"
+    "more; the text that is printed says everything that a report needs. Exit code 1: something does not work.\n";
+
+static const char upscale_details[] =
+    "\n"
+    "  tintype upscale small.png -o large.png                  twice as large\n"
+    "  tintype upscale small.png -o large.png --scale 4 --upscale-model realesrgan-x4plus.safetensors\n"
+    "\n"
+    "Networks: SRVGGNetCompact and RRDBNet (Real-ESRGAN, ESRGAN), upconv_7 (waifu2x), FSRCNN and ESPCN. A picture's\n"
+    "parameters and AI marks are kept; one that does not say that it is AI's is marked as algorithmically enhanced.\n";
+
 static const char compare_details[] =
     "\n"
     "  tintype compare -m f16.safetensors -m q8.gguf -m q4.gguf --report fidelity.html\n"
@@ -52,9 +77,25 @@ static const char compare_details[] =
     "their blocks and decoders are compared one by one on the first model's inputs. docs/fidelity.md says what the\n"
     "figures mean.\n";
 
+static const char bench_details[] =
+    "\n"
+    "  tintype bench -m model.safetensors --precision int8 -b 10 --json > bench.json\n"
+    "  tintype bench --components\n"
+    "\n"
+    "Cold start: a new process without compiled kernels, the driver's included where it lets one choose (PoCL); warm\n"
+    "start: the same again; with programs: once more, after what --store-programs does, where that is something. Then\n"
+    "-b pictures (default 2), and each network alone with a table of its kernels against the device's measured\n"
+    "peaks. bench/snapdragon.sh does this on a phone, bench/report.py draws several results.\n";
+
 static const cli_command commands[] = {
     {"generate", CLI_IN_GENERATE, 0, 0, "", "paint pictures from a prompt", generate_details, cli_generate},
+    {"upscale", CLI_IN_UPSCALE, 1, 1, "FILE", "make a picture larger with a network", upscale_details, cli_upscale},
     {"plan", CLI_IN_PLAN, 0, 0, "", "say what a request would take: memory, work, time", plan_details, cli_plan},
+    {"bench", CLI_IN_BENCH, 0, 0, "", "measure this device: starts, seconds per picture, every kernel", bench_details,
+     cli_bench_command},
+    {"tune", CLI_IN_TUNE, 0, 0, "", "find out which kernels suit the device, and keep that", tune_details, cli_tune},
+    {"selftest", CLI_IN_SELFTEST, 0, 0, "", "check every kernel on the device against plain C", selftest_details,
+     cli_selftest},
     {"devices", CLI_IN_DEVICES, 0, 0, "", "list the OpenCL devices, best first", "", cli_devices},
     {"samplers", CLI_IN_SAMPLERS, 0, 0, "", "list the sampling methods", "", cli_samplers},
     {"inspect", CLI_IN_INSPECT, 1, 1, "FILE", "show what a picture says of its making, or what a model is", "",

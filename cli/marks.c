@@ -83,14 +83,15 @@ static cli_exit make_common(const cli_options *options, const tt_image *image, c
 }
 
 cli_exit cli_marks_make(const cli_options *options, tt_model *model, const tt_generate_params *params,
-                        const tt_generate_stats *stats, const tt_image *image, cli_marks *marks)
+                        const tt_generate_stats *stats, const char *note, const tt_image *image, cli_marks *marks)
 {
     const bool with_prompt = !options->no_prompt_metadata;
     size_t n = tt_generate_infotext(model, params, stats, 0, with_prompt, NULL, 0);
-    *marks = (cli_marks){.parameters = malloc(n + 1)};
+    *marks = (cli_marks){.parameters = malloc(n + strlen(note) + 1)};
     if (marks->parameters == NULL)
         return cli_fail_memory();
     (void)tt_generate_infotext(model, params, stats, 0, with_prompt, marks->parameters, n + 1);
+    (void)strcat(marks->parameters, note);
     return make_common(options, image, marks);
 }
 

@@ -30,7 +30,10 @@ cli_exit cli_fail_status(const tt_context *context, tt_status status)
     const char *sentence = tt_context_message(context);
     if (sentence[0] == '\0')
         sentence = tt_status_name(status);
-    return cli_fail(status == TT_ERROR_CANCELLED ? CLI_CANCELLED : CLI_FAILED, "%s", sentence);
+    return cli_fail(status == TT_ERROR_CANCELLED ? CLI_CANCELLED
+                    : status == TT_ERROR_NETWORK ? CLI_NETWORK
+                                                 : CLI_FAILED,
+                    "%s", sentence);
 }
 
 cli_exit cli_fail_memory(void)

@@ -11,6 +11,7 @@ typedef enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,     /* the run failed: the library's sentence is on stderr */
     CLI_USAGE = 2,      /* the command line is wrong */
+    CLI_NETWORK = 3,    /* a service could not be reached, did not answer in time or refused */
     CLI_CANCELLED = 130 /* SIGINT, as shells expect it */
 } cli_exit;
 

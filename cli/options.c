@@ -95,6 +95,7 @@ static cli_exit fail_value(const cli_option *option, const char *text)
     case CLI_SEED:
         return cli_fail(CLI_USAGE, "--%s takes a whole number of 64 bits, not \"%s\"", option->name, text);
     case CLI_REAL:
+    case CLI_MAY_REAL:
         return cli_fail(CLI_USAGE, "--%s takes a number from %g to %g, not \"%s\"", option->name, option->low,
                         option->high, text);
     case CLI_BYTES:
@@ -156,6 +157,7 @@ static cli_exit set_value(const cli_option *option, const char *text, cli_option
         *(int64_t *)(void *)target = whole;
         break;
     case CLI_REAL:
+    case CLI_MAY_REAL:
         is_good = read_real(text, option->low, option->high, (double *)(void *)target);
         break;
     case CLI_PAIR:
@@ -241,6 +243,10 @@ static cli_exit take_option(reader *r, const cli_option *option, const char *att
             return cli_fail(CLI_USAGE, "--%s takes no value, but got \"%s\"", option->name, attached);
         return set_value(option, NULL, r->options);
     }
+    if (attached == NULL && option->kind == CLI_MAY_REAL) {
+        *(double *)(void *)((char *)r->options + option->target) = 0.0;
+        return CLI_OK;
+    }
     if (attached == NULL) {
         if (r->at + 1 >= r->argc)
             return cli_fail(CLI_USAGE, "%s needs a value: %s", r->argv[r->at], option->argument);
@@ -290,7 +296,17 @@ cli_exit cli_options_parse(const cli_grammar *grammar, int argc, char **argv, cl
     reader r = {.grammar = grammar, .argc = argc, .argv = argv, .options = options};
     cli_exit code = CLI_OK;
     bool only_words = false;
-    *options = (cli_options){.seed = -1, .cfg_scale = NAN, .strength = NAN, .eta = NAN, .prune = NAN};
+    *options = (cli_options){.seed = -1,
+                             .cfg_scale = NAN,
+                             .strength = NAN,
+                             .eta = NAN,
+                             .cfg_start = NAN,
+                             .cfg_stop = NAN,
+                             .prune = NAN,
+                             .seconds = NAN,
+                             .upscale = CLI_NOT_GIVEN,
+                             .cloud_timeout = NAN,
+                             .route = NAN};
     for (r.at = 0; r.at < argc && code == CLI_OK; r.at++) {
         const char *argument = argv[r.at];
         if (only_words || argument[0] != '-' || argument[1] == '\0')

@@ -13,6 +13,7 @@
 #endif
 
 static const char model_name[] = "tintype-mini.safetensors";
+static const char upscaler_name[] = "tintype-x2.safetensors";
 static const char vocabulary_name[] = "bpe_simple_vocab_16e6.txt.gz";
 
 /* Folder of the running program, without the last slash. */
@@ -65,10 +66,22 @@ cli_exit cli_default_model(char *path)
                     model_name);
 }
 
-bool cli_find_vocabulary(char *path)
+/* The library looks into $TINTYPE_SHARE first. */
+static bool is_share_named(void)
 {
     const char *share = getenv("TINTYPE_SHARE");
-    return (share == NULL || share[0] == '\0') && find_file("share", vocabulary_name, path);
+    return share != NULL && share[0] != '\0';
+}
+
+bool cli_find_vocabulary(char *path)
+{
+    return !is_share_named() && find_file("share", vocabulary_name, path);
+}
+
+bool cli_find_upscaler(char *path)
+{
+    const char *share = getenv("TINTYPE_SHARE");
+    return !(is_share_named() && try_path(share, "", upscaler_name, path)) && find_file("models", upscaler_name, path);
 }
 
 /* ---- names of pictures */

@@ -1,4 +1,4 @@
-/* paths.h - where the built-in model and CLIP's vocabulary are, and what pictures of a batch are called. */
+/* paths.h - where the built-in models and CLIP's vocabulary are, and what pictures of a batch are called. */
 #ifndef TT_CLI_PATHS_H
 #define TT_CLI_PATHS_H
 
@@ -9,6 +9,9 @@ enum { CLI_PATH = 4096 };
 /* The built-in model: $TINTYPE_MODEL, else models/ in the working folder, models/ above the build folder, or the
  * installed share folder. Prints a sentence when there is none. path has room for CLI_PATH bytes. */
 cli_exit cli_default_model(char *path);
+
+/* Finds the upscaling network in the same places; false where the library should look by itself. */
+bool cli_find_upscaler(char *path);
 
 /* Finds CLIP's vocabulary in the same places; false where the library should look by itself. */
 bool cli_find_vocabulary(char *path);

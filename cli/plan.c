@@ -112,6 +112,38 @@ static void print_json(const cli_request *r, const tt_plan *p)
                  p->n_unet_calls, p->flops, p->load_seconds, p->seconds);
 }
 
+/* ---- predictions for other devices */
+
+/* Shares of a device's peak that a prediction is made for: what open engines reach, what good ones do, the floor. */
+static const double shares[] = {0.15, 0.5, 1.0};
+enum { N_SHARES = sizeof shares / sizeof shares[0] };
+
+static cli_exit predict(const cli_options *o, const cli_session *session, const cli_request *request)
+{
+    tt_plan plans[N_SHARES];
+    for (int i = 0; i < N_SHARES; i++) {
+        tt_status status = tt_plan_predict(session->model, &request->params, o->device_profile, shares[i], &plans[i]);
+        if (status != TT_OK)
+            return cli_fail_status(session->context, status);
+    }
+    if (!o->json)
+        (void)printf("prediction    for %s, counted and not measured: %.0f GFLOP in %u UNet passes\n",
+                     o->device_profile, plans[0].flops * 1e-9, plans[0].n_unet_calls);
+    for (int i = 0; i < N_SHARES; i++)
+        if (o->json)
+            (void)printf("%s{\"share_of_peak\": %.2f, \"seconds\": %.3f, \"unet_seconds\": %.3f, \"vae_seconds\": "
+                         "%.3f, \"load_seconds\": %.3f}",
+                         i ? ", " : "{\"is_prediction\": true, \"predictions\": [", shares[i], plans[i].seconds,
+                         plans[i].unet.seconds, plans[i].vae_decoder.seconds, plans[i].load_seconds);
+        else
+            (void)printf("  at %3.0f%%      %7.1f s a picture: UNet %.1f, VAE %.1f, loading weights %.1f\n",
+                         100 * shares[i], plans[i].seconds, plans[i].unet.seconds, plans[i].vae_decoder.seconds,
+                         plans[i].load_seconds);
+    if (o->json)
+        (void)printf("]}\n");
+    return CLI_OK;
+}
+
 /* ---- the command */
 
 static cli_exit run(const cli_options *o, cli_session *session, cli_request *request)
@@ -128,6 +160,8 @@ static cli_exit run(const cli_options *o, cli_session *session, cli_request *req
         return code;
     if (o->n_images > 0)
         request->params.n_images = o->n_images;
+    if (o->device_profile != NULL)
+        return predict(o, session, request);
     tt_status status = tt_plan_make(session->model, &request->params, true, &plan);
     if (plan.peak_bytes > 0)
         (o->json ? print_json : print_plan)(request, &plan);

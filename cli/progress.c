@@ -111,6 +111,12 @@ void cli_progress_show(cli_progress *progress, const tt_progress *report)
         draw_note(progress, notes[report->phase]);
 }
 
+void cli_progress_note(cli_progress *progress, const char *note)
+{
+    if (progress->stream != NULL && progress->is_terminal)
+        draw_note(progress, note);
+}
+
 void cli_progress_clear(cli_progress *progress)
 {
     if (progress->stream == NULL || !progress->is_terminal)

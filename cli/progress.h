@@ -21,6 +21,9 @@ cli_progress cli_progress_begin(FILE *stream, uint32_t n_images);
 /* One report of the library. */
 void cli_progress_show(cli_progress *progress, const tt_progress *report);
 
+/* On a terminal: a few words in the place of the bar. */
+void cli_progress_note(cli_progress *progress, const char *note);
+
 /* Takes the bar away, so that other lines can be printed. */
 void cli_progress_clear(cli_progress *progress);
 

@@ -5,12 +5,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+void cli_request_savers(const cli_options *o, tt_savers *savers)
+{
+    if (!isnan(o->cfg_start))
+        savers->guidance_start = (float)o->cfg_start;
+    if (!isnan(o->cfg_stop))
+        savers->guidance_stop = (float)o->cfg_stop;
+    savers->reuse_interval = o->reuse_interval;
+    savers->reuse_depth = o->reuse_depth;
+    savers->kv_downsample = o->kv_downsample;
+}
+
 cli_exit cli_request_check(const cli_options *o)
 {
     if (o->mask != NULL && o->init_image == NULL)
         return cli_fail(CLI_USAGE, "--mask needs the picture to repaint: add it with -i");
     if (o->vae != NULL && o->taesd != NULL)
         return cli_fail(CLI_USAGE, "--vae and --taesd both replace the VAE; give one of them");
+    if (o->reuse_depth != 0 && o->reuse_interval < 2)
+        return cli_fail(CLI_USAGE, "--reuse-depth says what runs in every step when --reuse leaves out the rest; add "
+                                   "--reuse N with N from 2 on");
     return CLI_OK;
 }
 
@@ -27,6 +41,26 @@ static void choose_size(const cli_options *o, const cli_request *r, uint32_t *wi
         *width = o->width;
     if (o->height != 0)
         *height = o->height;
+}
+
+/* --draft: the picture's sides become the draft's. */
+static cli_exit shrink_to_draft(const cli_options *o, cli_request *r)
+{
+    tt_generate_params *p = &r->params;
+    const uint32_t longer = p->width > p->height ? p->width : p->height;
+    r->scale = 1;
+    if (o->draft == 0)
+        return CLI_OK;
+    r->scale = longer / o->draft;
+    if (r->scale < 2 || r->scale > 4 || longer != r->scale * o->draft || p->width % r->scale != 0 ||
+        p->height % r->scale != 0)
+        return cli_fail(CLI_USAGE,
+                        "--draft %u does not fit a picture of %ux%u: a draft is a half, a third or a quarter of it, so "
+                        "that %u, %u or %u would do",
+                        o->draft, p->width, p->height, longer / 2, longer / 3, longer / 4);
+    p->width /= r->scale;
+    p->height /= r->scale;
+    return CLI_OK;
 }
 
 /* Reads a picture; the result is resized once the request's size is known. */
@@ -63,6 +97,7 @@ static void take_numbers(const cli_options *o, tt_generate_params *p)
         p->eta = (float)o->eta;
     p->seed = o->seed;
     p->clip_skip = o->clip_skip;
+    cli_request_savers(o, &p->savers);
     p->rng = (tt_rng)o->rng;
     p->memory_budget_bytes = o->memory_budget;
     p->memory_mode = o->memory_mode;
@@ -75,6 +110,8 @@ static cli_exit take_pictures(const cli_options *o, cli_session *session, cli_re
     if (code == CLI_OK)
         code = read_picture(session, o->mask, 1, &r->mask);
     choose_size(o, r, &p->width, &p->height);
+    if (code == CLI_OK)
+        code = shrink_to_draft(o, r);
     if (code == CLI_OK)
         code = fit_picture(session, p, &r->init_image);
     if (code == CLI_OK)

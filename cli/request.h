@@ -10,7 +10,11 @@ typedef struct cli_request {
     tt_model_info info;
     tt_image init_image, mask;
     char *scheduler_config;
+    uint32_t scale; /* with a draft: how many times larger the picture shall be; else 1 */
 } cli_request;
+
+/* Takes over the options that make steps cheaper. */
+void cli_request_savers(const cli_options *options, tt_savers *savers);
 
 /* Options that contradict each other; before anything is loaded. */
 cli_exit cli_request_check(const cli_options *options);

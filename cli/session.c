@@ -63,6 +63,20 @@ cli_exit cli_session_load(const cli_options *options, cli_session *session)
     return status == TT_OK ? CLI_OK : cli_fail_status(session->context, status);
 }
 
+cli_exit cli_session_load_upscaler(const cli_options *options, cli_session *session, tt_upscaler **upscaler)
+{
+    char path[CLI_PATH];
+    tt_upscaler_params params;
+    tt_upscaler_params_default(&params);
+    params.path = options->upscale_model;
+    params.precision = (tt_precision)options->precision;
+    params.tile = options->tile;
+    if (params.path == NULL && cli_find_upscaler(path))
+        params.path = path;
+    tt_status status = tt_upscaler_load(session->context, &params, upscaler);
+    return status == TT_OK ? CLI_OK : cli_fail_status(session->context, status);
+}
+
 cli_exit cli_session_open_device(const cli_options *options, cli_session *session)
 {
     tt_device_params params;

@@ -18,6 +18,12 @@ cli_exit cli_session_load(const cli_options *options, cli_session *session);
 /* Opens the device that the options name. */
 cli_exit cli_session_open_device(const cli_options *options, cli_session *session);
 
+/* Opens the upscaling network that the options name, or the one that comes with the program. */
+cli_exit cli_session_load_upscaler(const cli_options *options, cli_session *session, tt_upscaler **upscaler);
+
+/* Prints the members "choices" (what was measured on the open device) and "disabled" of a JSON object. */
+void cli_print_json_choices(const tt_context *context);
+
 /* Frees model and context; harmless on a zeroed session. */
 void cli_session_end(cli_session *session);
 

@@ -1,7 +1,7 @@
 /* stage.c - `tintype stage`: one part of the engine on tensors in safetensors files. */
 #include "cli/commands.h"
 #include "cli/paths.h"
-#include "cli/session.h"
+#include "cli/request.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,6 +71,7 @@ static void take_options(const cli_options *o, const char *scheduler_config, tt_
         p->cfg_scale = (float)o->cfg_scale;
     if (!isnan(o->strength))
         p->strength = (float)o->strength;
+    cli_request_savers(o, &p->savers);
     p->prompt = o->prompt;
     p->negative_prompt = o->negative_prompt;
     p->scheduler_config = scheduler_config;

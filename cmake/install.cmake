@@ -4,7 +4,7 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tintype")
 install(TARGETS tintype tintype-static EXPORT tintypeTargets
     LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES include/tintype/tintype.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tintype")
+install(DIRECTORY include/tintype DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 install(EXPORT tintypeTargets NAMESPACE tintype:: DESTINATION "${package_dir}")
 
 configure_package_config_file(cmake/tintypeConfig.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/tintypeConfig.cmake"
@@ -18,6 +18,10 @@ install(FILES
 
 # pkg-config finds the prefix from its own place, so that an installed tree can be moved.
 file(RELATIVE_PATH TINTYPE_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+set(TINTYPE_PC_CLOUD "")
+if(TINTYPE_CLOUD)
+    set(TINTYPE_PC_CLOUD " libcurl")
+endif()
 configure_file(cmake/tintype.pc.in tintype.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/tintype.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 

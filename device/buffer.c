@@ -50,6 +50,7 @@ tt_status tt_buffer_create(tt_device *device, size_t n_bytes, const char *what, 
 void tt_buffer_release(tt_device *device, tt_buffer *buffer)
 {
     if (buffer->mem != NULL) {
+        tt_texels_release(device, buffer->mem);
         (void)device->cl.release_mem_object(buffer->mem);
         device->bytes -= buffer->n_bytes;
     }
@@ -66,15 +67,27 @@ static tt_status check_range(const tt_buffer *buffer, size_t offset, size_t n_by
                    buffer->n_bytes);
 }
 
-tt_status tt_buffer_write(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src, size_t n_bytes,
-                          tt_error *err)
+static tt_status enqueue_write(tt_device *device, const tt_buffer *buffer, cl_bool is_blocking, size_t offset,
+                               const void *src, size_t n_bytes, tt_error *err)
 {
     tt_status status = check_range(buffer, offset, n_bytes, err);
     if (status != TT_OK || n_bytes == 0)
         return status;
     cl_int code =
-        device->cl.enqueue_write_buffer(device->queue, buffer->mem, CL_TRUE, offset, n_bytes, src, 0, NULL, NULL);
+        device->cl.enqueue_write_buffer(device->queue, buffer->mem, is_blocking, offset, n_bytes, src, 0, NULL, NULL);
     return code == CL_SUCCESS ? TT_OK : tt_device_fail(device, err, code, "clEnqueueWriteBuffer");
+}
+
+tt_status tt_buffer_write(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src, size_t n_bytes,
+                          tt_error *err)
+{
+    return enqueue_write(device, buffer, CL_TRUE, offset, src, n_bytes, err);
+}
+
+tt_status tt_buffer_write_later(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src,
+                                size_t n_bytes, tt_error *err)
+{
+    return enqueue_write(device, buffer, CL_FALSE, offset, src, n_bytes, err);
 }
 
 tt_status tt_buffer_read(tt_device *device, const tt_buffer *buffer, size_t offset, void *dst, size_t n_bytes,

@@ -2,6 +2,7 @@
 #include "device/device-private.h"
 
 #include "base/file.h"
+#include "base/sha256.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -128,8 +129,11 @@ void tt_device_close(tt_device *device)
     if (device->queue != NULL) {
         (void)device->cl.finish(device->queue);
         tt_programs_release(device);
+        if (device->profiling_queue != NULL && device->profiling_queue != device->queue)
+            (void)device->cl.release_command_queue(device->profiling_queue);
         (void)device->cl.release_command_queue(device->queue);
     }
+    tt_texels_release(device, NULL);
     if (device->context != NULL)
         (void)device->cl.release_context(device->context);
     tt_cl_unload(&device->cl);
@@ -161,6 +165,52 @@ cl_device_id tt_device_id(const tt_device *device)
 cl_command_queue tt_device_queue(const tt_device *device)
 {
     return device->queue;
+}
+
+tt_status tt_device_profiling_queue(tt_device *device, cl_command_queue *queue, tt_error *err)
+{
+    cl_int code = CL_SUCCESS;
+    if (device->profiling_queue == NULL && device->profiling)
+        device->profiling_queue = device->queue;
+    if (device->profiling_queue == NULL)
+        device->profiling_queue =
+            device->cl.create_command_queue(device->context, device->found.id, CL_QUEUE_PROFILING_ENABLE, &code);
+    *queue = device->profiling_queue;
+    return *queue != NULL ? TT_OK : tt_device_fail(device, err, code, "clCreateCommandQueue for times");
+}
+
+const char *tt_device_cache_dir(const tt_device *device)
+{
+    return device->cache_dir;
+}
+
+void tt_device_add_part(tt_text *text, const char *part, size_t n_bytes)
+{
+    tt_text_format(text, "%zu:", n_bytes);
+    tt_text_add(text, part, n_bytes);
+}
+
+void tt_device_add_identity(const tt_device *device, tt_text *text)
+{
+    const tt_device_info *info = &device->found.caps.info;
+    const char *parts[] = {info->platform, device->found.platform_version, info->name, info->vendor, info->driver,
+                           info->version};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        tt_device_add_part(text, parts[i], strlen(parts[i]));
+}
+
+tt_status tt_device_key(const tt_device *device, char key[TT_DEVICE_KEY], tt_error *err)
+{
+    char hex[65] = "";
+    tt_text text = {0};
+    tt_device_add_identity(device, &text);
+    tt_status status = tt_text_status(&text, err);
+    if (status == TT_OK)
+        status = tt_sha256_hex(text.bytes, text.n_bytes, hex, err);
+    tt_text_free(&text);
+    memcpy(key, hex, TT_DEVICE_KEY - 1);
+    key[TT_DEVICE_KEY - 1] = '\0';
+    return status;
 }
 
 const tt_log *tt_device_log(const tt_device *device)

@@ -16,13 +16,20 @@ typedef enum tt_family {
     TT_FAMILY_GPU_PLAIN = 1 /* one work item per few outputs, lanes over neighbouring positions */
 } tt_family;
 
+/* "cpu-tile", "gpu-plain"; static storage. */
+const char *tt_family_name(tt_family family);
+
 typedef struct tt_caps {
     tt_device_info info;
     bool is_cpu;
     bool has_fp16, has_subgroups, has_int_dot, has_command_buffer;
     tt_family family;
+    bool has_khr_dot, has_qcom_dot, has_arm_dot; /* which of the extensions that has_int_dot stands for */
+    bool has_local_memory;                       /* local memory is memory of its own, not ordinary cache */
+    bool mixes_local;                            /* local memory must not be staged in two places of a kernel */
     uint64_t global_bytes, max_alloc_bytes, local_bytes;
     size_t max_work_group;
+    size_t max_texels; /* of an image over a buffer; 0: no images */
     uint32_t n_compute_units;
 } tt_caps;
 
@@ -50,6 +57,13 @@ cl_context tt_device_context(const tt_device *device);
 cl_device_id tt_device_id(const tt_device *device);
 cl_command_queue tt_device_queue(const tt_device *device);
 const tt_log *tt_device_log(const tt_device *device);
+
+/* Folder of compiled programs and of what was measured; NULL when there is none on disk. */
+const char *tt_device_cache_dir(const tt_device *device);
+
+/* First 16 hex digits of a digest of everything that says which driver this is: platform, device, versions. */
+enum { TT_DEVICE_KEY = 17 };
+tt_status tt_device_key(const tt_device *device, char key[TT_DEVICE_KEY], tt_error *err);
 
 /* True when buffers lie in the host's memory (CPUs, phones): they count in the process's resident memory then. */
 bool tt_device_shares_memory(const tt_device *device);
@@ -79,6 +93,20 @@ tt_status tt_buffer_write(tt_device *device, const tt_buffer *buffer, size_t off
                           tt_error *err);
 tt_status tt_buffer_read(tt_device *device, const tt_buffer *buffer, size_t offset, void *dst, size_t n_bytes,
                          tt_error *err);
+
+/* What a texel of an image over a buffer is: four floats or halves, or one 32-bit word. */
+typedef enum tt_texel { TT_TEXEL_FLOAT4, TT_TEXEL_HALF4, TT_TEXEL_WORD } tt_texel;
+
+/* True when the device has images over buffers and a whole buffer fits into one. */
+bool tt_buffer_has_texels(const tt_device *device, cl_mem mem, tt_texel texel);
+
+/* The image over a whole buffer (a multiple of the texel), for reading through the texture units. It is made once, kept
+ * with the device and released with the buffer. */
+tt_status tt_buffer_texels(tt_device *device, cl_mem mem, tt_texel texel, cl_mem *image, tt_error *err);
+/* Enqueues a copy without waiting: src must stay as it is until the queue has been waited for, by tt_buffer_read or
+ * tt_device_finish. */
+tt_status tt_buffer_write_later(tt_device *device, const tt_buffer *buffer, size_t offset, const void *src,
+                                size_t n_bytes, tt_error *err);
 
 /* Maps a whole buffer for writing (contents undefined before) and unmaps it; no copy on shared memory. */
 tt_status tt_buffer_map(tt_device *device, const tt_buffer *buffer, void **bytes, tt_error *err);

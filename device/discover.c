@@ -10,6 +10,11 @@
 
 enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
 
+const char *tt_family_name(tt_family family)
+{
+    return family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain";
+}
+
 /* Copies a driver's string: printable ASCII and well-formed UTF-8 stay, runs of anything else become one space, none at
  * the ends. */
 static void copy_clean(char *out, size_t n_bytes, const char *text)
@@ -89,10 +94,12 @@ static void probe_extensions(const tt_cl *cl, tt_found *found)
     if (cl->get_device_info(found->id, CL_DEVICE_EXTENSIONS, n_bytes, list, NULL) == CL_SUCCESS) {
         tt_caps *caps = &found->caps;
         caps->has_fp16 = has_word(list, "cl_khr_fp16", false);
-        caps->has_subgroups = has_word(list, "cl_khr_subgroups", false);
-        caps->has_int_dot = has_word(list, "cl_khr_integer_dot_product", false) ||
-                            has_word(list, "cl_arm_integer_dot_product", true) ||
-                            has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_subgroups = has_word(list, "cl_khr_subgroups", false) || has_word(list, "cl_intel_subgroups", false);
+        caps->has_khr_dot = has_word(list, "cl_khr_integer_dot_product", false);
+        caps->has_qcom_dot = has_word(list, "cl_qcom_dot_product8", false);
+        caps->has_arm_dot = has_word(list, "cl_arm_integer_dot_product_accumulate_int8", false);
+        caps->has_int_dot =
+            caps->has_khr_dot || caps->has_qcom_dot || has_word(list, "cl_arm_integer_dot_product", true);
         caps->has_command_buffer = has_word(list, "cl_khr_command_buffer", false);
     }
     free(list);
@@ -116,7 +123,11 @@ static void probe_limits(const tt_cl *cl, tt_found *found)
     caps->max_alloc_bytes = device_number(cl, found->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
     caps->local_bytes = device_number(cl, found->id, CL_DEVICE_LOCAL_MEM_SIZE);
     caps->max_work_group = (size_t)device_number(cl, found->id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    caps->has_local_memory = device_number(cl, found->id, CL_DEVICE_LOCAL_MEM_TYPE) == CL_LOCAL;
+    if (device_number(cl, found->id, CL_DEVICE_IMAGE_SUPPORT) != 0)
+        caps->max_texels = (size_t)device_number(cl, found->id, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE);
     caps->n_compute_units = (uint32_t)device_number(cl, found->id, CL_DEVICE_MAX_COMPUTE_UNITS);
+    caps->mixes_local = found->quirks.mixes_local;
     uint64_t limit = found->quirks.max_alloc_bytes;
     if (limit != 0 && caps->max_alloc_bytes > limit)
         caps->max_alloc_bytes = limit;
@@ -144,8 +155,7 @@ static void fill_info(tt_caps *caps, cl_device_type type)
     info->max_alloc_bytes = caps->max_alloc_bytes;
     info->local_bytes = caps->local_bytes;
     info->max_work_group = caps->max_work_group;
-    (void)snprintf(info->variant, sizeof(info->variant), "%s",
-                   caps->family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain");
+    (void)snprintf(info->variant, sizeof(info->variant), "%s", tt_family_name(caps->family));
 }
 
 static void probe(const tt_cl *cl, tt_found *found)

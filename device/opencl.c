@@ -40,6 +40,7 @@ static const entry_point entry_points[] = {
     {"clCreateCommandQueue", offsetof(tt_cl, create_command_queue)},
     {"clReleaseCommandQueue", offsetof(tt_cl, release_command_queue)},
     {"clCreateBuffer", offsetof(tt_cl, create_buffer)},
+    {"clCreateImage", offsetof(tt_cl, create_image)},
     {"clReleaseMemObject", offsetof(tt_cl, release_mem_object)},
     {"clGetMemObjectInfo", offsetof(tt_cl, get_mem_object_info)},
     {"clCreateProgramWithSource", offsetof(tt_cl, create_program_with_source)},

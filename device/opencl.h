@@ -22,6 +22,7 @@ typedef struct tt_cl {
     cl_command_queue (*create_command_queue)(cl_context, cl_device_id, cl_command_queue_properties, cl_int *);
     cl_int (*release_command_queue)(cl_command_queue);
     cl_mem (*create_buffer)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
+    cl_mem (*create_image)(cl_context, cl_mem_flags, const cl_image_format *, const cl_image_desc *, void *, cl_int *);
     cl_int (*release_mem_object)(cl_mem);
     cl_int (*get_mem_object_info)(cl_mem, cl_mem_info, size_t, void *, size_t *);
     cl_program (*create_program_with_source)(cl_context, cl_uint, const char **, const size_t *, cl_int *);

@@ -2,18 +2,15 @@
  *
  * A file is: 8 bytes magic, 64 hex digits key, 64 hex digits SHA-256 of the binary, 8 bytes length (little-endian), the
  * binary. The key is in the file too, so that a file that was copied or renamed by hand is noticed. */
-#define _DEFAULT_SOURCE
 #include "device/program-private.h"
 
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/text.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 static const char magic[8] = {'T', 'T', 'C', 'L', 'B', 'I', 'N', '1'};
@@ -28,24 +25,14 @@ static void warn(tt_device *device, const char *sentence)
     device->cache_warned = true;
 }
 
-/* Adds a part of the key with its length, so that different parts cannot run together to the same text. */
-static void add_part(tt_text *all, const char *part, size_t n_bytes)
-{
-    tt_text_format(all, "%zu:", n_bytes);
-    tt_text_add(all, part, n_bytes);
-}
-
 static tt_status compute_key(const tt_device *device, const char *source, size_t n_source, const char *options,
                              char key[65], tt_error *err)
 {
-    const tt_device_info *info = &device->found.caps.info;
-    const char *parts[] = {
-        info->platform, device->found.platform_version, info->name, info->vendor, info->driver, info->version, options};
     tt_text all = {0};
-    add_part(&all, magic, sizeof(magic));
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        add_part(&all, parts[i], strlen(parts[i]));
-    add_part(&all, source, n_source);
+    tt_device_add_part(&all, magic, sizeof(magic));
+    tt_device_add_identity(device, &all);
+    tt_device_add_part(&all, options, strlen(options));
+    tt_device_add_part(&all, source, n_source);
     tt_status status = tt_text_status(&all, err);
     if (status == TT_OK)
         status = tt_sha256_hex(all.bytes, all.n_bytes, key, err);
@@ -64,8 +51,8 @@ static char *entry_path(const char *folder, const char *key, const char *ending)
 tt_status tt_cache_entry_open(tt_device *device, const char *source, size_t n_source, const char *options,
                               tt_cache_entry *entry, tt_error *err)
 {
-    *entry = (tt_cache_entry){.lock = -1};
-    if (device->cache_dir == NULL || device->found.quirks.no_binary_cache)
+    *entry = (tt_cache_entry){0};
+    if (device->cache_dir == NULL)
         return TT_OK;
     tt_error reason = {""};
     if (tt_folder_make(device->cache_dir, &reason) != TT_OK) {
@@ -88,47 +75,24 @@ void tt_cache_entry_close(tt_cache_entry *entry)
     tt_cache_unguard(entry);
     free(entry->path);
     free(entry->marker);
-    *entry = (tt_cache_entry){.lock = -1};
+    *entry = (tt_cache_entry){0};
 }
 
 void tt_cache_guard(tt_device *device, tt_cache_entry *entry)
 {
-    if (entry->marker == NULL)
+    if (entry->marker == NULL || !tt_crash_marker_hold(entry->marker, "1", &entry->held, &entry->after_crash))
         return;
-    int lock = open(entry->marker, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (lock < 0)
-        return; /* a read-only folder: what it holds is still good to read */
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        (void)close(lock); /* another process is at work on this program just now */
-        return;
-    }
-    char found;
-    entry->after_crash = read(lock, &found, 1) == 1;
     if (entry->after_crash) {
         tt_log_write(device->log, TT_LOG_WARNING,
                      "an earlier run ended while the driver worked on program %.16s: its cached binary is not used",
                      entry->key);
         (void)unlink(entry->path);
-    } else if (write(lock, "1", 1) != 1) {
-        (void)unlink(entry->marker); /* full disk: no marker rather than one that says nothing */
-        (void)close(lock);
-        return;
     }
-    entry->lock = lock;
-    entry->guarded = true;
 }
 
 void tt_cache_unguard(tt_cache_entry *entry)
 {
-    if (!entry->guarded)
-        return;
-    /* Emptied before it is unlinked: a process that has opened the old file then finds no crash in it. */
-    int emptied = ftruncate(entry->lock, 0);
-    (void)emptied; /* when it fails, that process at worst builds once more than needed */
-    (void)unlink(entry->marker);
-    (void)close(entry->lock);
-    entry->lock = -1;
-    entry->guarded = false;
+    tt_crash_marker_release(&entry->held);
 }
 
 static uint64_t read_length(const unsigned char *bytes)

@@ -2,6 +2,7 @@
 #ifndef TT_DEVICE_PROGRAM_PRIVATE_H
 #define TT_DEVICE_PROGRAM_PRIVATE_H
 
+#include "device/crash-marker.h"
 #include "device/device-private.h"
 
 /* The text of a kernel file with its includes put in (free()). Every piece is announced with #line, so that build logs
@@ -13,9 +14,8 @@ typedef struct tt_cache_entry {
     char *path;   /* of the binary */
     char *marker; /* of the crash marker */
     char key[65];
-    int lock;         /* descriptor of the locked marker; only meaningful while `guarded` */
-    bool guarded;     /* the marker is ours */
-    bool after_crash; /* the marker of a crashed process was found */
+    tt_crash_marker held; /* the marker while it is ours */
+    bool after_crash;     /* the marker of a crashed process was found */
 } tt_cache_entry;
 
 /* Computes the key of a program and makes the folder. A cache that cannot be used gives a zeroed entry and, once per

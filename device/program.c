@@ -9,13 +9,18 @@
 #include <string.h>
 
 /* No -cl-fast-relaxed-math: infinities and NaN must stay what they are. -cl-mad-enable lets a * b + c become one
- * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. */
-static const char common_options[] = "-cl-std=CL1.2 -cl-mad-enable";
+ * instruction, which phones need; where that is exact (PoCL) it only gains accuracy. -w: some drivers print their
+ * compilers' count of warnings on stderr. */
+static const char common_options[] = "-cl-mad-enable -w";
+
+/* The language, unless a program asks for another one. */
+static const char common_language[] = "-cl-std=CL1.2";
 
 struct tt_program {
     struct tt_program *next;
     char *file, *options;
     cl_program program;
+    bool is_stored; /* in the cache on disk, as far as that can be */
 };
 
 void tt_device_set_sources(tt_device *device, tt_source_fn sources)
@@ -157,19 +162,22 @@ static void store_binary(tt_device *device, const tt_cache_entry *entry, cl_prog
 }
 
 /* From the cache or from source, between the two crash markers. */
-static tt_status build(tt_device *device, const char *file, const char *options, const char *source, size_t n_source,
-                       cl_program *program, tt_error *err)
+static tt_status build(tt_device *device, const char *options, const char *source, size_t n_source, tt_program *made,
+                       tt_error *err)
 {
     tt_cache_entry entry;
     tt_status status = tt_cache_entry_open(device, source, n_source, options, &entry, err);
     if (status != TT_OK)
         return status;
     tt_cache_guard(device, &entry);
-    *program = build_from_cache(device, &entry, options);
-    if (*program == NULL) {
-        status = build_from_source(device, file, options, source, n_source, program, err);
-        if (status == TT_OK)
-            store_binary(device, &entry, *program);
+    made->program = build_from_cache(device, &entry, options);
+    made->is_stored = made->program != NULL;
+    if (made->program == NULL) {
+        status = build_from_source(device, made->file, options, source, n_source, &made->program, err);
+        if (status == TT_OK && !device->found.quirks.slow_binaries) {
+            store_binary(device, &entry, made->program);
+            made->is_stored = true;
+        }
     }
     tt_cache_entry_close(&entry);
     return status;
@@ -183,27 +191,51 @@ static tt_program *find_program(const tt_device *device, const char *file, const
     return NULL;
 }
 
+bool tt_program_is_built(const tt_device *device, const char *file, const char *options)
+{
+    return find_program(device, file, options) != NULL;
+}
+
+/* The text of a program and all its options. */
+typedef struct tt_program_text {
+    char *source;
+    size_t n_source;
+    tt_text options;
+} tt_program_text;
+
+static void free_text(tt_program_text *text)
+{
+    free(text->source);
+    tt_text_free(&text->options);
+}
+
+/* Always to be freed, also after a failure. */
+static tt_status make_text(tt_device *device, const char *file, const char *options, tt_program_text *text,
+                           tt_error *err)
+{
+    bool has_language = strstr(options, "-cl-std=") != NULL;
+    *text = (tt_program_text){0};
+    tt_text_format(&text->options, "%s%s%s %s", has_language ? "" : common_language, has_language ? "" : " ",
+                   common_options, options);
+    tt_status status = tt_text_status(&text->options, err);
+    return status == TT_OK ? tt_program_source(device, file, &text->source, &text->n_source, err) : status;
+}
+
 /* Builds a program and puts it into the device's list. */
 static tt_status add_program(tt_device *device, const char *file, const char *options, tt_program **added,
                              tt_error *err)
 {
-    char *source = NULL;
-    size_t n_source = 0;
-    tt_text all_options = {0};
+    tt_program_text text;
     tt_program *made = calloc(1, sizeof(*made));
     if (made == NULL || !tt_string_copy(file, &made->file) || !tt_string_copy(options, &made->options)) {
         free(made != NULL ? made->file : NULL);
         free(made);
         return tt_fail_memory(err, "a program", sizeof(*made));
     }
-    tt_text_format(&all_options, "%s %s", common_options, options);
-    tt_status status = tt_text_status(&all_options, err);
+    tt_status status = make_text(device, file, options, &text, err);
     if (status == TT_OK)
-        status = tt_program_source(device, file, &source, &n_source, err);
-    if (status == TT_OK)
-        status = build(device, file, all_options.bytes, source, n_source, &made->program, err);
-    free(source);
-    tt_text_free(&all_options);
+        status = build(device, text.options.bytes, text.source, text.n_source, made, err);
+    free_text(&text);
     if (status != TT_OK) {
         free(made->file);
         free(made->options);
@@ -233,4 +265,34 @@ tt_status tt_kernel_create(tt_device *device, const char *file, const char *opti
     char what[200];
     (void)snprintf(what, sizeof(what), "clCreateKernel for %s of %s", entry, file);
     return tt_device_fail(device, err, code, what);
+}
+
+static tt_status store_program(tt_device *device, tt_program *program, tt_error *err)
+{
+    tt_program_text text;
+    tt_cache_entry entry = {0};
+    tt_status status = make_text(device, program->file, program->options, &text, err);
+    if (status == TT_OK)
+        status = tt_cache_entry_open(device, text.source, text.n_source, text.options.bytes, &entry, err);
+    if (status == TT_OK) {
+        tt_cache_guard(device, &entry);
+        store_binary(device, &entry, program->program);
+        program->is_stored = true;
+        tt_cache_entry_close(&entry);
+    }
+    free_text(&text);
+    return status;
+}
+
+tt_status tt_programs_store(tt_device *device, uint32_t *n_stored, tt_error *err)
+{
+    tt_status status = TT_OK;
+    *n_stored = 0;
+    for (tt_program *p = device->programs; p != NULL && status == TT_OK && device->cache_dir != NULL; p = p->next) {
+        if (p->is_stored)
+            continue;
+        status = store_program(device, p, err);
+        *n_stored += status == TT_OK;
+    }
+    return status;
 }

@@ -4,7 +4,8 @@
  * version; a file holds a magic, the key, the length, a checksum and the binary, is written under a temporary name and
  * renamed. A corrupt, foreign or stale file is ignored and replaced. A crash marker is written before a program is
  * built or loaded for the first time on a driver and removed after; a marker left by a crash makes the next start
- * ignore the cached binary. Drivers that keep programs themselves (PoCL) are left to it: device/quirks.c. */
+ * ignore the cached binary. Where the driver makes binaries slowly and keeps programs itself (PoCL: device/quirks.c)
+ * none are written before tt_programs_store. */
 #ifndef TT_DEVICE_PROGRAM_H
 #define TT_DEVICE_PROGRAM_H
 
@@ -22,5 +23,13 @@ void tt_device_set_sources(tt_device *device, tt_source_fn sources);
  * Programs are built once per (file, options). A build failure gives a sentence with the first lines of the log. */
 tt_status tt_kernel_create(tt_device *device, const char *file, const char *options, const char *entry,
                            cl_kernel *kernel, tt_error *err);
+
+/* Writes the binaries of all programs that were built so far and are not in the cache on disk: seconds each on drivers
+ * that make binaries slowly; elsewhere nothing is left to do. *n_stored counts them. Does nothing without a cache
+ * folder. */
+tt_status tt_programs_store(tt_device *device, uint32_t *n_stored, tt_error *err);
+
+/* True when tt_kernel_create would find the program built. */
+bool tt_program_is_built(const tt_device *device, const char *file, const char *options);
 
 #endif

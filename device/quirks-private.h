@@ -6,7 +6,8 @@
 
 typedef struct tt_quirks {
     bool last_choice;         /* a simulator or software rasteriser: taken only when asked for or alone */
-    bool no_binary_cache;     /* compiled programs are not kept on disk by the engine */
+    bool slow_binaries;       /* compiled programs are kept on disk only when tt_programs_store is called */
+    bool mixes_local;         /* see tt_caps */
     uint64_t max_alloc_bytes; /* 0: what the driver says */
 } tt_quirks;
 

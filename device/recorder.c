@@ -1,7 +1,8 @@
-/* recorder.c - the list of launches, replayed by a plain loop. */
+/* recorder.c - the list of launches, replayed by the driver or by a plain loop. */
 #include "device/recorder.h"
 
 #include "base/checked.h"
+#include "device/command-buffer-private.h"
 #include "device/device-private.h"
 
 #include <stdio.h>
@@ -16,6 +17,8 @@ struct tt_recorder {
     tt_device *device;
     tt_launch *launches;
     size_t n_launches, capacity;
+    tt_command_buffer *buffer; /* of all launches; NULL: not recorded */
+    bool wants_buffer;
 };
 
 tt_status tt_recorder_create(tt_device *device, tt_recorder **recorder, tt_error *err)
@@ -24,6 +27,7 @@ tt_status tt_recorder_create(tt_device *device, tt_recorder **recorder, tt_error
     if (*recorder == NULL)
         return tt_fail_memory(err, "a launch list", sizeof(**recorder));
     (*recorder)->device = device;
+    (*recorder)->wants_buffer = !device->found.caps.is_cpu;
     return TT_OK;
 }
 
@@ -31,6 +35,7 @@ void tt_recorder_destroy(tt_recorder *recorder)
 {
     if (recorder == NULL)
         return;
+    tt_command_buffer_destroy(recorder->buffer);
     for (size_t i = 0; i < recorder->n_launches; i++)
         (void)tt_device_cl(recorder->device)->release_kernel(recorder->launches[i].kernel);
     free(recorder->launches);
@@ -90,6 +95,8 @@ static tt_status reserve(tt_recorder *recorder, tt_error *err)
 tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_error *err)
 {
     tt_status status = check_launch(recorder, launch, err);
+    tt_command_buffer_destroy(recorder->buffer);
+    recorder->buffer = NULL;
     if (status == TT_OK)
         status = reserve(recorder, err);
     if (status != TT_OK)
@@ -100,14 +107,13 @@ tt_status tt_recorder_add(tt_recorder *recorder, const tt_launch *launch, tt_err
 }
 
 /* after: event to wait for, or NULL; event: NULL when it is not wanted. */
-static tt_status enqueue(const tt_recorder *recorder, const tt_launch *launch, cl_event after, cl_event *event,
-                         tt_error *err)
+static tt_status enqueue(const tt_recorder *recorder, cl_command_queue queue, const tt_launch *launch, cl_event after,
+                         cl_event *event, tt_error *err)
 {
     const size_t *local = launch->local[0] == 0 ? NULL : launch->local;
-    cl_int code =
-        tt_device_cl(recorder->device)
-            ->enqueue_nd_range_kernel(tt_device_queue(recorder->device), launch->kernel, launch->n_dims, NULL,
-                                      launch->global, local, after != NULL, after != NULL ? &after : NULL, event);
+    cl_int code = tt_device_cl(recorder->device)
+                      ->enqueue_nd_range_kernel(queue, launch->kernel, launch->n_dims, NULL, launch->global, local,
+                                                after != NULL, after != NULL ? &after : NULL, event);
     if (code == CL_SUCCESS)
         return TT_OK;
     char what[128];
@@ -132,7 +138,8 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
     tt_status status = TT_OK;
     for (size_t i = first; i < end && status == TT_OK; i++) {
         bool is_last = i + 1 == end;
-        status = enqueue(recorder, &recorder->launches[i], i == first ? after : NULL, is_last ? done : NULL, err);
+        status = enqueue(recorder, tt_device_queue(recorder->device), &recorder->launches[i], i == first ? after : NULL,
+                         is_last ? done : NULL, err);
         if (status == TT_OK && ((i - first + 1) % LAUNCHES_PER_FLUSH == 0 || is_last))
             status = flush(recorder, err);
     }
@@ -143,8 +150,31 @@ tt_status tt_recorder_replay_range(tt_recorder *recorder, size_t first, size_t e
     return status;
 }
 
+void tt_recorder_want_buffer(tt_recorder *recorder, bool wanted)
+{
+    recorder->wants_buffer = wanted;
+}
+
+bool tt_recorder_has_buffer(const tt_recorder *recorder)
+{
+    return recorder->buffer != NULL;
+}
+
+/* True when the driver has enqueued its own recording of the whole list. */
+static bool replay_recorded(tt_recorder *recorder)
+{
+    if (!recorder->wants_buffer || recorder->n_launches < 2)
+        return false;
+    if (recorder->buffer == NULL)
+        recorder->buffer = tt_command_buffer_create(recorder->device, recorder->launches, recorder->n_launches);
+    recorder->wants_buffer = recorder->buffer != NULL;
+    return recorder->buffer != NULL && tt_command_buffer_replay(recorder->buffer);
+}
+
 tt_status tt_recorder_replay(tt_recorder *recorder, tt_error *err)
 {
+    if (replay_recorded(recorder))
+        return flush(recorder, err);
     return tt_recorder_replay_range(recorder, 0, recorder->n_launches, NULL, NULL, err);
 }
 
@@ -153,15 +183,22 @@ size_t tt_recorder_count(const tt_recorder *recorder)
     return recorder->n_launches;
 }
 
-/* Enqueues everything with events and waits; *n_events says how many there are to release, also on failure. */
+/* Enqueues everything with events and waits, before and after too, for the other queue; *n_events says how many there
+ * are to release, also on failure. */
 static tt_status run_with_events(tt_recorder *recorder, cl_event *events, size_t *n_events, tt_error *err)
 {
-    for (*n_events = 0; *n_events < recorder->n_launches; (*n_events)++) {
-        tt_status status = enqueue(recorder, &recorder->launches[*n_events], NULL, &events[*n_events], err);
-        if (status != TT_OK)
-            return status;
+    cl_command_queue queue;
+    tt_status status = tt_device_finish(recorder->device, err);
+    if (status == TT_OK)
+        status = tt_device_profiling_queue(recorder->device, &queue, err);
+    for (*n_events = 0; *n_events < recorder->n_launches && status == TT_OK;) {
+        status = enqueue(recorder, queue, &recorder->launches[*n_events], NULL, &events[*n_events], err);
+        *n_events += status == TT_OK;
     }
-    return tt_device_finish(recorder->device, err);
+    if (status != TT_OK)
+        return status;
+    cl_int code = tt_device_cl(recorder->device)->finish(queue);
+    return code == CL_SUCCESS ? TT_OK : tt_device_fail(recorder->device, err, code, "clFinish");
 }
 
 /* The row of a stem, a new one when it is not there yet. There are as many rows as launches at most. */
@@ -196,15 +233,39 @@ static tt_status sum_rows(const tt_recorder *recorder, const cl_event *events, t
     return TT_OK;
 }
 
+const tt_launch *tt_recorder_launch(const tt_recorder *recorder, size_t index)
+{
+    return &recorder->launches[index];
+}
+
+void tt_recorder_work(const tt_recorder *recorder, double *flops, double *bytes)
+{
+    *flops = *bytes = 0;
+    for (size_t i = 0; i < recorder->n_launches; i++) {
+        *flops += recorder->launches[i].flops;
+        *bytes += recorder->launches[i].bytes;
+    }
+}
+
+uint64_t tt_recorder_private_bytes(const tt_recorder *recorder)
+{
+    const tt_cl *cl = tt_device_cl(recorder->device);
+    cl_ulong most = 0;
+    for (size_t i = 0; i < recorder->n_launches; i++) {
+        cl_ulong n_bytes = 0;
+        cl_int code = cl->get_kernel_work_group_info(recorder->launches[i].kernel, tt_device_id(recorder->device),
+                                                     CL_KERNEL_PRIVATE_MEM_SIZE, sizeof(n_bytes), &n_bytes, NULL);
+        if (code == CL_SUCCESS && n_bytes > most)
+            most = n_bytes;
+    }
+    return most;
+}
+
 tt_status tt_recorder_profile(tt_recorder *recorder, tt_profile_row **rows, size_t *n_rows, tt_error *err)
 {
     size_t n = recorder->n_launches, n_events = 0;
     *rows = NULL;
     *n_rows = 0;
-    if (!recorder->device->profiling)
-        return tt_fail(err, TT_ERROR_ARGUMENT,
-                       "no launch times on %s: the device was opened without profiling; open it with profiling",
-                       tt_device_caps(recorder->device)->info.name);
     *rows = calloc(n + 1, sizeof(**rows));
     cl_event *events = calloc(n + 1, sizeof(*events));
     tt_status status = TT_OK;

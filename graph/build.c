@@ -75,16 +75,50 @@ static bool all_static(const tt_graph *graph, const tt_value *values, size_t n)
     return true;
 }
 
+static bool same_positions(const tt_graph *graph, tt_value a, tt_value b)
+{
+    const tt_plane *p = &graph->nodes[a].plane, *q = &graph->nodes[b].plane;
+    return p->batch == q->batch && p->height == q->height && p->width == q->width;
+}
+
+/* Makes the value that an op writes a view of the room that it is aimed at; false after noting that it does not fit. */
+static bool take_aim(tt_graph *graph, tt_value out)
+{
+    tt_value room = graph->aim;
+    uint32_t first = graph->aim_channel;
+    graph->aim = TT_NONE;
+    if (room == TT_NONE || out == TT_NONE)
+        return true;
+    tt_node *node = &graph->nodes[out];
+    const tt_node *to = &graph->nodes[room];
+    if (!same_positions(graph, room, out) || first % 4 != 0 || node->plane.channels > to->plane.channels ||
+        first > to->plane.channels - node->plane.channels) {
+        tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL, "%u channels do not fit at %u of a room of %u",
+                                       node->plane.channels, first, to->plane.channels));
+        return false;
+    }
+    node->root = to->root;
+    node->first_channel = to->first_channel + first;
+    return true;
+}
+
 /* Appends an op whose operands and output are set; returns its output. */
 static tt_value add_op(tt_graph *graph, tt_op op, bool source_is_static)
 {
-    if (graph->status != TT_OK)
+    if (graph->status != TT_OK || !take_aim(graph, op.out))
         return TT_NONE;
-    op.is_static = source_is_static && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
+    bool is_aimed = op.out != TT_NONE && graph->nodes[op.out].root != op.out; /* other parts may not be static */
+    op.is_static =
+        source_is_static && !is_aimed && all_static(graph, (tt_value[]){op.in, op.in2, op.residual, op.per_image}, 4);
     if (!grow((void **)&graph->ops, &graph->op_capacity, graph->n_ops, sizeof *graph->ops))
         return tt_graph_failed(graph, tt_fail_memory(&graph->error, "graph ops", graph->op_capacity * 2));
-    if (op.out != TT_NONE)
+    op.is_deep = graph->in_deep && !op.is_static;
+    if (op.out != TT_NONE) {
         graph->nodes[op.out].is_static = op.is_static;
+        graph->nodes[op.out].is_deep = op.is_deep;
+        if (is_aimed && op.is_deep)
+            graph->nodes[graph->nodes[op.out].root].is_deep = true;
+    }
     graph->ops[graph->n_ops++] = op;
     return op.out;
 }
@@ -165,12 +199,6 @@ void tt_graph_output(tt_graph *graph, tt_value value, const char *name, bool cha
     add_op(graph, op, false);
 }
 
-static bool same_positions(const tt_graph *graph, tt_value a, tt_value b)
-{
-    const tt_plane *p = &graph->nodes[a].plane, *q = &graph->nodes[b].plane;
-    return p->batch == q->batch && p->height == q->height && p->width == q->width;
-}
-
 /* Notes a failure unless b has the positions of a and, when channels > 0, that many channels. */
 static bool fits(tt_graph *graph, tt_value a, tt_value b, uint32_t channels, const char *layer)
 {
@@ -196,9 +224,10 @@ static const tt_matrix *find_matrix(tt_graph *graph, const tt_matrix_request *re
     return matrix;
 }
 
-/* Gives an op n_bytes of memory of its own in the arena, unless it needs none; false after noting a failure. */
-static bool add_scratch(tt_graph *graph, tt_op *op, size_t n_bytes)
+/* Gives an op memory of its own in the arena, unless it needs none; false after noting a failure. */
+static bool add_scratch(tt_graph *graph, tt_op *op)
 {
+    size_t n_bytes = tt_graph_scratch_bytes(graph, op);
     if (n_bytes == 0)
         return true;
     op->scratch = new_node(graph, 4, 1, 1, 1);
@@ -231,6 +260,8 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
                                  .split = split,
                                  .geglu = o->geglu,
                                  .has_bias = !o->no_bias,
+                                 .slope = o->slope,
+                                 .leak = o->leak,
                                  .keep_float = o->keep_float,
                                  .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
@@ -243,7 +274,7 @@ tt_value tt_graph_linear(tt_graph *graph, tt_value in, const tt_linear_op *o)
     op.residual = o->add_residual ? o->residual : TT_NONE;
     op.activation = o->activation;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_linear_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -305,7 +336,10 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
                                  .n_in = graph->nodes[in].plane.channels,
                                  .n_taps = 9,
                                  .has_bias = !o->no_bias,
+                                 .slope = o->slope,
+                                 .leak = o->leak,
                                  .keep_float = o->keep_float,
+                                 .keep_half = o->keep_half,
                                  .is_static = all_static(graph, operands, 3)};
     const tt_matrix *matrix = find_matrix(graph, &request);
     tt_value out = matrix ? conv_output(graph, in, o) : TT_NONE;
@@ -318,7 +352,7 @@ tt_value tt_graph_conv3x3(tt_graph *graph, tt_value in, const tt_conv_op *o)
     op.activation = o->activation;
     op.mode = o->mode;
     op.matrix = matrix;
-    if (!add_scratch(graph, &op, tt_conv3x3_scratch_bytes(&graph->kernels, matrix, &graph->nodes[op.out].plane)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -359,9 +393,7 @@ tt_value tt_graph_group_norm(tt_graph *graph, tt_value in, tt_value in2, const c
     op.n_groups = n_groups;
     op.eps = eps;
     op.silu = silu;
-    tt_plane second;
-    tt_group_norm_args args = tt_graph_group_norm_args(graph, &op, &second);
-    if (!add_scratch(graph, &op, tt_group_norm_scratch_bytes(&graph->kernels, &args)))
+    if (!add_scratch(graph, &op))
         return TT_NONE;
     return add_op(graph, op, true);
 }
@@ -414,6 +446,95 @@ tt_value tt_graph_elementwise(tt_graph *graph, tt_value a, tt_value b, float sca
     return op.out == TT_NONE ? TT_NONE : add_op(graph, op, true);
 }
 
+tt_value tt_graph_take(tt_graph *graph, tt_value in, const char *name, uint32_t n)
+{
+    if (!can_use(graph, in))
+        return TT_NONE;
+    tt_plane p = graph->nodes[in].plane;
+    if (p.height != 1)
+        return tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_INTERNAL,
+                                              "positions can be taken from one row only, found %u", p.height));
+    tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, n, 1, 1));
+    op.io = add_io(graph, name, n);
+    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+}
+
+/* Makes the positions that tt_graph_every_second takes of all images of p, counted through. */
+static float *every_second_position(const tt_plane *p, size_t n)
+{
+    float *positions = malloc(n * sizeof *positions);
+    size_t i = 0;
+    for (uint32_t image = 0; positions && image < p->batch; image++)
+        for (uint32_t y = 0; y < p->height; y += 2)
+            for (uint32_t x = 0; x < p->width; x += 2)
+                positions[i++] = (float)(((size_t)image * p->height + y) * p->width + x);
+    return positions;
+}
+
+/* The array of these positions, shared by all ops that take the same ones; SIZE_MAX when building has failed. */
+static size_t positions_io(tt_graph *graph, const tt_plane *p, size_t n)
+{
+    enum { MAX_EXACT = 1 << 24 }; /* whole numbers of a float */
+    char name[64];
+    (void)snprintf(name, sizeof name, "every second of %u x %u x %u", p->batch, p->height, p->width);
+    for (size_t i = 0; i < graph->n_ios; i++)
+        if (strcmp(graph->ios[i].name, name) == 0)
+            return i;
+    if (tt_plane_positions(p) > MAX_EXACT) {
+        tt_graph_failed(graph, tt_fail(&graph->error, TT_ERROR_UNSUPPORTED, "%s: only %d positions can be counted",
+                                       name, (int)MAX_EXACT));
+        return SIZE_MAX;
+    }
+    size_t io = add_io(graph, name, n);
+    if (io == SIZE_MAX || !graph->kernels.device)
+        return io;
+    float *positions = every_second_position(p, n);
+    tt_status status = positions ? tt_buffer_write(graph->kernels.device, &graph->ios[io].buffer, 0, positions,
+                                                   n * sizeof *positions, &graph->error)
+                                 : tt_fail_memory(&graph->error, name, n * sizeof *positions);
+    free(positions);
+    if (status != TT_OK)
+        tt_graph_failed(graph, status);
+    return status == TT_OK ? io : SIZE_MAX;
+}
+
+tt_value tt_graph_every_second(tt_graph *graph, tt_value in)
+{
+    if (!can_use(graph, in))
+        return TT_NONE;
+    tt_plane p = graph->nodes[in].plane;
+    uint32_t height = (p.height + 1) / 2, width = (p.width + 1) / 2;
+    tt_op op = op_of(TT_OP_TAKE, in, new_node(graph, p.channels, p.batch, height, width));
+    op.io = positions_io(graph, &p, (size_t)p.batch * height * width);
+    return op.io == SIZE_MAX ? TT_NONE : add_op(graph, op, false);
+}
+
+tt_value tt_graph_room(tt_graph *graph, tt_value like, uint32_t n_channels)
+{
+    return can_use(graph, like) ? new_like(graph, like, n_channels) : TT_NONE;
+}
+
+void tt_graph_aim(tt_graph *graph, tt_value room, uint32_t first_channel)
+{
+    if (!can_use(graph, room))
+        return;
+    graph->aim = room;
+    graph->aim_channel = first_channel;
+}
+
+void tt_graph_set_deep(tt_graph *graph, bool is_deep)
+{
+    graph->in_deep = is_deep;
+}
+
+void tt_graph_keep(tt_graph *graph, tt_value value)
+{
+    if (!can_use(graph, value))
+        return;
+    graph->nodes[graph->nodes[value].root].is_kept = true;
+    graph->has_short = true;
+}
+
 void tt_graph_table(tt_graph *graph, const char *name, uint32_t n_rows, uint32_t width)
 {
     if (graph->status != TT_OK)
@@ -441,6 +562,7 @@ tt_value tt_graph_channels(tt_graph *graph, tt_value value, uint32_t first_chann
     graph->nodes[view].root = node.root;
     graph->nodes[view].first_channel = node.first_channel + first_channel;
     graph->nodes[view].is_static = node.is_static;
+    graph->nodes[view].is_deep = node.is_deep;
     return view;
 }
 

@@ -21,22 +21,29 @@ static double op_flops(const tt_graph *graph, const tt_op *op)
     return 4.0 * (double)tt_plane_positions(out) * keys->height * keys->width * out->channels;
 }
 
+static void count_work(const tt_graph *graph, const tt_op *op, tt_graph_work *work)
+{
+    double flops = op_flops(graph, op), weights = op->matrix ? (double)op->matrix->values.n_bytes : 0;
+    double bytes = plane_bytes(graph, op->in) + plane_bytes(graph, op->in2) + plane_bytes(graph, op->residual) +
+                   plane_bytes(graph, op->out) + weights;
+    work->n_ops++;
+    work->flops += flops;
+    work->linear_flops += op->kind == TT_OP_LINEAR ? flops : 0;
+    work->conv3x3_flops += op->kind == TT_OP_CONV3X3 ? flops : 0;
+    work->attention_flops += op->kind == TT_OP_ATTENTION ? flops : 0;
+    work->bytes += bytes;
+    work->weight_bytes += weights;
+    work->other_bytes += op->matrix || op->kind == TT_OP_ATTENTION ? 0 : bytes;
+}
+
 static void count_op(const tt_graph *graph, const tt_op *op, tt_graph_forecast *f)
 {
-    double flops = op_flops(graph, op);
-    if (op->is_static) {
-        f->static_flops += flops;
-        return;
-    }
-    f->n_ops++;
-    f->step_flops += flops;
-    f->linear_flops += op->kind == TT_OP_LINEAR ? flops : 0;
-    f->conv3x3_flops += op->kind == TT_OP_CONV3X3 ? flops : 0;
-    f->attention_flops += op->kind == TT_OP_ATTENTION ? flops : 0;
-    double bytes = plane_bytes(graph, op->in) + plane_bytes(graph, op->in2) + plane_bytes(graph, op->residual) +
-                   plane_bytes(graph, op->out) + (op->matrix ? (double)op->matrix->values.n_bytes : 0);
-    f->step_bytes += bytes;
-    f->other_bytes += op->matrix || op->kind == TT_OP_ATTENTION ? 0 : bytes;
+    if (op->is_static)
+        f->static_flops += op_flops(graph, op);
+    else
+        count_work(graph, op, &f->step);
+    if (!op->is_static && graph->has_short && !op->is_deep)
+        count_work(graph, op, &f->short_step);
 }
 
 tt_status tt_graph_make_forecast(tt_graph *graph, tt_graph_forecast *forecast, tt_error *err)

@@ -11,8 +11,7 @@ void tt_weight_store_observe(tt_weight_store *store, const tt_graph_observer *ob
     store->observer = observer ? *observer : (tt_graph_observer){0};
 }
 
-/* The plane as it lies in the arena, as floats (free()). */
-static tt_status read_plane(tt_graph *graph, const tt_plane *plane, float **values, tt_error *err)
+tt_status tt_graph_read_plane(tt_graph *graph, const tt_plane *plane, float **values, tt_error *err)
 {
     bool is_half = graph->kernels.storage == TT_STORAGE_F16;
     size_t n = tt_plane_slices(plane) * tt_plane_slice_units(plane) * 4, size = is_half ? 2 : 4;
@@ -50,7 +49,7 @@ static tt_status sum_plane(tt_graph *graph, tt_value value, double *sums, tt_err
 {
     float *values = NULL;
     const tt_plane *plane = &graph->nodes[value].plane;
-    tt_status status = read_plane(graph, plane, &values, err);
+    tt_status status = tt_graph_read_plane(graph, plane, &values, err);
     if (status == TT_OK)
         add_squares(plane, values, sums);
     free(values);
@@ -115,12 +114,12 @@ static tt_status run_op(tt_graph *graph, const tt_op *op, tt_error *err)
     return status;
 }
 
-tt_status tt_graph_run_observed(tt_graph *graph, tt_error *err)
+tt_status tt_graph_run_observed(tt_graph *graph, bool is_short, tt_error *err)
 {
     tt_status status = TT_OK;
     for (int is_static = graph->static_is_stale ? 1 : 0; is_static >= 0; is_static--)
         for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++)
-            if (graph->ops[i].is_static == (is_static == 1))
+            if (graph->ops[i].is_static == (is_static == 1) && !(is_short && graph->ops[i].is_deep))
                 status = run_op(graph, &graph->ops[i], err);
     graph->static_is_stale = graph->static_is_stale && status != TT_OK;
     return status;

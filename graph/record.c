@@ -1,4 +1,5 @@
 /* record.c - turns planned ops into recorded launches. */
+#include "cl-kernels/tuning.h"
 #include "graph/graph-private.h"
 
 /* The planned plane of an operand; *plane is scratch space for it. NULL for TT_NONE. */
@@ -34,11 +35,29 @@ tt_group_norm_args tt_graph_group_norm_args(tt_graph *graph, const tt_op *op, tt
     return args;
 }
 
+size_t tt_graph_scratch_bytes(tt_graph *graph, const tt_op *op)
+{
+    tt_plane second;
+    const tt_plane *out = &graph->nodes[op->out].plane;
+    switch (op->kind) {
+    case TT_OP_LINEAR:
+        return tt_linear_scratch_bytes(&graph->kernels, op->matrix, out);
+    case TT_OP_CONV3X3:
+        return tt_conv3x3_scratch_bytes(&graph->kernels, op->matrix, &graph->nodes[op->in].plane, out);
+    case TT_OP_GROUP_NORM: {
+        tt_group_norm_args args = tt_graph_group_norm_args(graph, op, &second);
+        return tt_group_norm_scratch_bytes(&graph->kernels, &args);
+    }
+    default:
+        return 0;
+    }
+}
+
 /* Memory of an op's own: NULL when it has none. */
 static cl_mem scratch_of(const tt_graph *graph, const tt_op *op, size_t *offset)
 {
-    *offset = op->scratch == TT_NONE ? 0 : graph->nodes[op->scratch].offset;
-    return op->scratch == TT_NONE ? NULL : graph->arena.mem;
+    *offset = op->scratch == TT_NONE || graph->own_scratch.mem != NULL ? 0 : graph->nodes[op->scratch].offset;
+    return graph->own_scratch.mem != NULL ? graph->own_scratch.mem : op->scratch == TT_NONE ? NULL : graph->arena.mem;
 }
 
 /* The op's matrix in its place: *copy with the slot's memory when it is streamed. */
@@ -135,9 +154,22 @@ static tt_status record_pack(tt_graph *graph, const tt_op *op, tt_recorder *list
                     : tt_unpack_record(&graph->kernels, &args, list, err);
 }
 
+static tt_status record_take(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+{
+    tt_take_args args = {
+        .in = required(graph, op->in), .index = graph->ios[op->io].buffer.mem, .out = required(graph, op->out)};
+    /* Without borders positions follow each other: one row of the input's, one image for each of the result's. */
+    args.in.width *= args.in.height;
+    args.in.height = 1;
+    args.out.batch *= args.out.height * args.out.width;
+    args.out.height = args.out.width = 1;
+    return tt_take_record(&graph->kernels, &args, list, err);
+}
+
 /* slot: memory of a streamed matrix, else empty. */
 static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *slot, tt_recorder *list, tt_error *err)
 {
+    tt_tuning_end_op(graph->kernels.tuning);
     switch (op->kind) {
     case TT_OP_PACK:
     case TT_OP_UNPACK:
@@ -154,6 +186,8 @@ static tt_status record_op(tt_graph *graph, const tt_op *op, const tt_buffer *sl
         return record_attention(graph, op, list, err);
     case TT_OP_ELEMENTWISE:
         return record_elementwise(graph, op, list, err);
+    case TT_OP_TAKE:
+        return record_take(graph, op, list, err);
     }
     return tt_fail(err, TT_ERROR_INTERNAL, "unknown op %d", (int)op->kind);
 }
@@ -164,17 +198,17 @@ tt_status tt_graph_record_op(tt_graph *graph, const tt_op *op, tt_recorder *list
     return record_op(graph, op, &no_slot, list, err);
 }
 
-static tt_status record_into(tt_graph *graph, const tt_op *op, tt_recorder *list, tt_error *err)
+static tt_status record_into(tt_graph *graph, const tt_op *op, tt_list list, tt_error *err)
 {
     tt_buffer slot = {0};
+    tt_recorder *recorder = graph->lists[list];
     if (!op->matrix || op->matrix->values.mem != NULL)
-        return record_op(graph, op, &slot, list, err);
-    tt_status status =
-        tt_stream_begin_use(graph->stream, op->is_static, op->matrix, tt_recorder_count(list), &slot, err);
+        return record_op(graph, op, &slot, recorder, err);
+    tt_status status = tt_stream_begin_use(graph->stream, list, op->matrix, tt_recorder_count(recorder), &slot, err);
     if (status == TT_OK)
-        status = record_op(graph, op, &slot, list, err);
+        status = record_op(graph, op, &slot, recorder, err);
     if (status == TT_OK)
-        tt_stream_end_use(graph->stream, op->is_static, tt_recorder_count(list));
+        tt_stream_end_use(graph->stream, list, tt_recorder_count(recorder));
     return status;
 }
 
@@ -183,7 +217,9 @@ tt_status tt_graph_record(tt_graph *graph, tt_error *err)
     tt_status status = TT_OK;
     for (size_t i = 0; i < graph->n_ops && status == TT_OK; i++) {
         const tt_op *op = &graph->ops[i];
-        status = record_into(graph, op, op->is_static ? graph->static_list : graph->step_list, err);
+        status = record_into(graph, op, op->is_static ? TT_LIST_STATIC : TT_LIST_STEP, err);
+        if (status == TT_OK && graph->has_short && !op->is_static && !op->is_deep)
+            status = record_into(graph, op, TT_LIST_SHORT, err);
     }
     return status;
 }

@@ -1,13 +1,5 @@
-/* residency.c - which matrices of a store stay on the device, and packing: of those once, of the others at each use. */
-#include "base/file.h"
+/* residency.c - which matrices of a store stay on the device. */
 #include "graph/weight-store-private.h"
-
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* File bytes that are packed between two drops of the file's pages. */
-enum { PORTION_BYTES = 4 << 20 };
 
 /* Order in which matrices are let stay: what is packed already, what every run uses, large before small (the largest
  * that does not stay sizes the slots, and large matrices have the least work per byte), first asked first. */
@@ -54,8 +46,7 @@ static uint64_t small_bytes(const tt_weight_store *store, uint64_t *matrices)
     return n_bytes;
 }
 
-/* Counts, and in stays[] (by index of the entry, NULL: not wanted) says which matrices stay. */
-static tt_weight_sizes decide(const tt_weight_store *store, bool *stays)
+tt_weight_sizes tt_weight_store_decide(const tt_weight_store *store, bool *stays)
 {
     uint64_t all = 0, used = 0;
     tt_weight_sizes sizes = {0};
@@ -86,120 +77,5 @@ static tt_weight_sizes decide(const tt_weight_store *store, bool *stays)
 
 tt_weight_sizes tt_weight_store_sizes(const tt_weight_store *store)
 {
-    return decide(store, NULL);
-}
-
-/* Stored bytes of the rows of one panel, roughly: parts of one matrix may differ in type. */
-static uint64_t panel_bytes(const tt_entry *entry)
-{
-    const tt_matrix *matrix = &entry->as.matrix;
-    return tt_dtype_bytes(entry->parts[0].dtype, (uint64_t)matrix->n_in * matrix->n_taps) * 32;
-}
-
-/* Packs values in portions and drops the file's pages after each. The whole file's: reading maps neighbours of what is
- * read too, and those would pile up. */
-static void pack_entry(const tt_weight_store *store, const tt_entry *entry, void *bytes)
-{
-    const tt_matrix *matrix = &entry->as.matrix;
-    uint64_t one = panel_bytes(entry);
-    uint32_t portion = one >= PORTION_BYTES ? 1 : (uint32_t)(PORTION_BYTES / (one ? one : 1));
-    uint32_t n_panels = tt_matrix_panels(matrix);
-    for (uint32_t first = 0, n; first < n_panels; first += n) {
-        n = n_panels - first < portion ? n_panels - first : portion;
-        tt_matrix_pack_panels(entry->parts, entry->n_parts, matrix, first, n, bytes);
-        tt_weights_drop_pages(store->weights);
-    }
-}
-
-static tt_status make_values(tt_weight_store *store, tt_entry *entry, tt_error *err)
-{
-    tt_device *device = store->kernels.device;
-    tt_buffer values;
-    void *bytes = NULL;
-    tt_status status = tt_buffer_create(device, entry->as.matrix.values.n_bytes, "weights", &values, err);
-    if (status == TT_OK)
-        status = tt_buffer_map(device, &values, &bytes, err);
-    if (status == TT_OK) {
-        pack_entry(store, entry, bytes);
-        status = tt_buffer_unmap(device, &values, bytes, err);
-    }
-    if (status != TT_OK)
-        tt_buffer_release(device, &values);
-    else
-        entry->as.matrix.values = values;
-    return status;
-}
-
-static tt_status make_bias(tt_weight_store *store, tt_entry *entry, tt_error *err)
-{
-    size_t n_bytes = entry->as.matrix.bias.n_bytes;
-    tt_status status = tt_matrix_create_bias(&store->kernels, entry->parts, entry->n_parts, &entry->as.matrix, err);
-    if (status == TT_OK)
-        return status;
-    tt_buffer_release(store->kernels.device, &entry->as.matrix.bias);
-    entry->as.matrix.bias.n_bytes = n_bytes;
-    return status;
-}
-
-/* Makes what is missing of one matrix. */
-static tt_status pack_matrix(tt_weight_store *store, tt_entry *entry, bool stays, tt_error *err)
-{
-    tt_matrix *matrix = &entry->as.matrix;
-    tt_status status = TT_OK;
-    if (matrix->bias.mem == NULL)
-        status = make_bias(store, entry, err);
-    if (status == TT_OK && stays && matrix->values.mem == NULL)
-        status = make_values(store, entry, err);
-    if (status == TT_OK && stays) {
-        free(entry->parts);
-        entry->parts = NULL;
-    }
-    return status;
-}
-
-tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err)
-{
-    if (store->is_plan)
-        return TT_OK;
-    bool *stays = calloc(store->n_entries + 1, sizeof *stays);
-    if (!stays)
-        return tt_fail_memory(err, "the choice of weights that stay", store->n_entries + 1);
-    (void)decide(store, stays);
-    tt_status status = TT_OK;
-    for (size_t i = 0; i < store->n_entries && status == TT_OK; i++) {
-        tt_entry *entry = store->entries[i];
-        if (entry->kind != TT_ENTRY_MATRIX)
-            continue;
-        status = pack_matrix(store, entry, stays[i], err);
-        if (status != TT_OK) {
-            char name[TT_MAX_NAME] = "";
-            size_t n = strcspn(entry->key, "+");
-            memcpy(name, entry->key, n < sizeof name ? n : sizeof name - 1);
-            tt_error_prefix(err, name);
-        }
-    }
-    tt_weights_drop_pages(store->weights);
-    free(stays);
-    return status;
-}
-
-/* The entry whose address was handed out as a matrix. */
-static const tt_entry *entry_of(const tt_matrix *matrix)
-{
-    return (const tt_entry *)(const void *)((const char *)matrix - offsetof(tt_entry, as));
-}
-
-void tt_weight_store_fill(const tt_weight_store *store, const tt_matrix *matrix, void *bytes)
-{
-    pack_entry(store, entry_of(matrix), bytes);
-}
-
-void tt_weight_store_prefetch(const tt_matrix *matrix)
-{
-    const tt_entry *entry = entry_of(matrix);
-    for (uint32_t i = 0; i < entry->n_parts; i++) {
-        const tt_matrix_part *part = &entry->parts[i];
-        tt_mapping_want(part->values,
-                        (size_t)tt_dtype_bytes(part->dtype, (uint64_t)part->n_out * matrix->n_in * matrix->n_taps));
-    }
+    return tt_weight_store_decide(store, NULL);
 }

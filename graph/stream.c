@@ -31,7 +31,7 @@ struct tt_stream {
     const tt_weight_store *store;
     tt_slot *slots;
     uint32_t n_slots;
-    tt_schedule schedules[2]; /* of the step list and the static list */
+    tt_schedule schedules[TT_N_LISTS];
 };
 
 tt_status tt_stream_create(tt_device *device, const tt_weight_store *store, const char *name, tt_stream **stream,
@@ -67,8 +67,8 @@ void tt_stream_destroy(tt_stream *stream)
         return;
     for (uint32_t i = 0; i < stream->n_slots; i++)
         tt_slot_release(&stream->slots[i]);
-    free(stream->schedules[0].uses);
-    free(stream->schedules[1].uses);
+    for (int list = 0; list < TT_N_LISTS; list++)
+        free(stream->schedules[list].uses);
     free(stream->slots);
     free(stream);
 }
@@ -96,10 +96,10 @@ static tt_use *holder(tt_schedule *schedule, uint32_t slot)
     return NULL;
 }
 
-tt_status tt_stream_begin_use(tt_stream *stream, bool is_static, const tt_matrix *matrix, size_t first, tt_buffer *slot,
+tt_status tt_stream_begin_use(tt_stream *stream, tt_list list, const tt_matrix *matrix, size_t first, tt_buffer *slot,
                               tt_error *err)
 {
-    tt_schedule *schedule = &stream->schedules[is_static];
+    tt_schedule *schedule = &stream->schedules[list];
     tt_status status = reserve(schedule, err);
     if (status != TT_OK)
         return status;
@@ -119,9 +119,9 @@ tt_status tt_stream_begin_use(tt_stream *stream, bool is_static, const tt_matrix
     return TT_OK;
 }
 
-void tt_stream_end_use(tt_stream *stream, bool is_static, size_t end)
+void tt_stream_end_use(tt_stream *stream, tt_list list, size_t end)
 {
-    tt_schedule *schedule = &stream->schedules[is_static];
+    tt_schedule *schedule = &stream->schedules[list];
     schedule->uses[schedule->n_uses - 1].end = end;
 }
 
@@ -156,9 +156,9 @@ static tt_status replay_use(tt_stream *stream, const tt_use *use, tt_recorder *r
     return status;
 }
 
-tt_status tt_stream_replay(tt_stream *stream, bool is_static, tt_recorder *recorder, tt_error *err)
+tt_status tt_stream_replay(tt_stream *stream, tt_list list, tt_recorder *recorder, tt_error *err)
 {
-    const tt_schedule *schedule = &stream->schedules[is_static];
+    const tt_schedule *schedule = &stream->schedules[list];
     tt_status status = TT_OK;
     size_t at = 0;
     for (size_t i = 0; i < schedule->n_uses && status == TT_OK; i++) {

@@ -22,6 +22,9 @@ typedef struct tt_entry {
     } as;
 } tt_entry;
 
+/* Matrices that are being packed (packer.c). */
+typedef struct tt_packer tt_packer;
+
 struct tt_weight_store {
     tt_kernels kernels;
     tt_weights *weights;
@@ -34,7 +37,14 @@ struct tt_weight_store {
     tt_listed_tensor *listed; /* plans only */
     size_t n_listed, listed_capacity;
     uint32_t n_groups;
+    tt_packer *packer;          /* NULL: nothing is being packed */
     tt_graph_observer observer; /* see NULL: none */
 };
+
+/* residency.c: counts, and in stays[] (by index of the entry, NULL: not wanted) says which matrices stay. */
+tt_weight_sizes tt_weight_store_decide(const tt_weight_store *store, bool *stays);
+
+/* packer.c: stops packing; what is not packed has no memory of the device any more. NULL is allowed. */
+void tt_packer_cancel(tt_packer *packer);
 
 #endif

@@ -1,4 +1,4 @@
-/* weight-store.c - finds, checks and keeps the weights of one component; residency.c packs the matrices. */
+/* weight-store.c - finds, checks and keeps the weights of one component; packer.c packs the matrices. */
 #include "base/checked.h"
 #include "base/text.h"
 #include "graph/weight-store-private.h"
@@ -59,6 +59,7 @@ void tt_weight_store_destroy(tt_weight_store *store)
 {
     if (!store)
         return;
+    tt_packer_cancel(store->packer);
     for (size_t i = 0; i < store->n_entries; i++)
         release_entry(store, store->entries[i]);
     for (size_t i = 0; i < store->n_listed; i++)
@@ -219,11 +220,13 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
     for (uint32_t i = 0; i < request->n_parts; i++) {
         uint64_t dims[4] = {request->n_out[i], request->n_in, side, side};
         uint64_t n_out = request->n_out[i];
-        tt_weight weight, bias;
+        tt_weight weight, bias, slope;
         tt_status status =
             find_tensor(store, request->names[i], ".weight", request->n_taps == 9 ? 4 : 2, dims, &weight, err);
         if (status == TT_OK && request->has_bias)
             status = find_tensor(store, request->names[i], ".bias", 1, &n_out, &bias, err);
+        if (status == TT_OK && request->slope)
+            status = get_weight(store, request->slope, 1, &n_out, &slope, err);
         if (status != TT_OK)
             return status;
         parts[i] = (tt_matrix_part){.dtype = weight.tensor.dtype,
@@ -231,10 +234,15 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
                                     .scale = weight.scale,
                                     .offset = weight.offset,
                                     .transposed = weight.transposed,
-                                    .n_out = request->n_out[i]};
+                                    .n_out = request->n_out[i],
+                                    .leak = request->leak};
         if (request->has_bias) {
             parts[i].bias_dtype = bias.tensor.dtype;
             parts[i].bias = bias.tensor.data;
+        }
+        if (request->slope) {
+            parts[i].slope_dtype = slope.tensor.dtype;
+            parts[i].slope = slope.tensor.data;
         }
     }
     return TT_OK;
@@ -244,12 +252,21 @@ static tt_status find_parts(tt_weight_store *store, const tt_matrix_request *req
 static tt_status fill_entry(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix_part *parts,
                             tt_entry *entry, tt_error *err)
 {
-    tt_status status = tt_matrix_describe(&store->kernels, parts, request->n_parts, request->n_in, request->n_taps,
+    tt_kernels kernels = store->kernels;
+    if (request->keep_float)
+        kernels.arithmetic = TT_ARITHMETIC_FLOAT;
+    else if (request->keep_half && kernels.arithmetic == TT_ARITHMETIC_INT8)
+        kernels.arithmetic = TT_ARITHMETIC_HALF;
+    tt_status status = tt_matrix_describe(&kernels, parts, request->n_parts, request->n_in, request->n_taps,
                                           request->split, request->geglu, &entry->as.matrix, err);
     if (status != TT_OK)
         return status;
-    if (store->is_plan)
-        return list_parts(store, request, err);
+    if (store->is_plan) {
+        status = list_parts(store, request, err);
+        return status == TT_OK && request->slope
+                   ? list_one(store, request->slope, TT_ROLE_BIAS, request->n_out[0], 0, err)
+                   : status;
+    }
     size_t n_bytes = request->n_parts * sizeof *parts;
     entry->parts = malloc(n_bytes);
     if (!entry->parts)
@@ -284,7 +301,7 @@ static tt_status make_matrix(tt_weight_store *store, const char *key, const tt_m
 tt_status tt_weight_store_matrix(tt_weight_store *store, const tt_matrix_request *request, const tt_matrix **matrix,
                                  tt_error *err)
 {
-    if (request->n_parts == 0 || request->n_parts > TT_MAX_PARTS)
+    if (request->n_parts == 0 || request->n_parts > TT_MAX_PARTS || (request->slope && request->n_parts > 1))
         return tt_fail(err, TT_ERROR_INTERNAL, "a matrix of %u parts", request->n_parts);
     tt_text key = {0};
     for (uint32_t i = 0; i < request->n_parts; i++)

@@ -20,8 +20,11 @@ typedef struct tt_matrix_request {
     uint32_t n_in, n_taps, split;
     bool geglu;
     bool has_bias;
-    bool keep_float; /* multiplied in float whatever the store's arithmetic: a sensitive layer */
-    bool is_static;  /* not used at every run: the last to stay on the device when there is a limit */
+    const char *slope; /* NULL, or full name of the slopes of PReLU (one part only) */
+    float leak;        /* slope of all outputs where they have none of their own; 0: no PReLU */
+    bool keep_float;   /* multiplied in float whatever the store's arithmetic: a sensitive layer */
+    bool keep_half;    /* the same, but multiplied in half where that is less than the store's arithmetic */
+    bool is_static;    /* not used at every run: the last to stay on the device when there is a limit */
 } tt_matrix_request;
 
 typedef struct tt_weight_store tt_weight_store;
@@ -78,6 +81,13 @@ tt_status tt_weight_store_table(tt_weight_store *store, const char *name, uint32
 /* Decides which of the matrices asked for so far stay on the device and packs them; makes all biases. Matrices that
  * were packed by an earlier call are left as they are. Does nothing for a plan. */
 tt_status tt_weight_store_pack(tt_weight_store *store, tt_error *err);
+
+/* The same in two steps, between which other threads pack: begin_packing makes the device's memory, so launches that
+ * use it can be recorded, but none may run before pack_rest, which helps and waits. Only one thread may use a store.
+ * The first step waits for packing that was begun before; destroying the store ends it. After a failure the matrices
+ * have no memory of the device. */
+tt_status tt_weight_store_begin_packing(tt_weight_store *store, tt_error *err);
+tt_status tt_weight_store_pack_rest(tt_weight_store *store, tt_error *err);
 
 /* Packs a streamed matrix of this store into matrix->values.n_bytes bytes of host memory, 64-byte aligned, and gives
  * the file's pages back to the system in portions of a few MB. The file must not have become shorter since it was

@@ -1,7 +1,8 @@
-/* inspect.c - text chunks of a PNG, without decoding pixels. */
+/* inspect.c - text chunks of a PNG and the XMP packet of a JPEG, without decoding pixels. */
 #include "image/inspect.h"
 
 #include "base/file.h"
+#include "image/jpeg-segments.h"
 #include "image/png-chunks.h"
 #include "image/png-text.h"
 #include "image/xmp.h"
@@ -231,6 +232,27 @@ tt_status tt_inspect_png(const uint8_t *bytes, size_t n_bytes, const char *what,
     return status;
 }
 
+tt_status tt_inspect_jpeg(const uint8_t *bytes, size_t n_bytes, const char *what, tt_image_report *report,
+                          tt_error *err)
+{
+    const char *packet;
+    size_t n_packet;
+    tt_text text = {0};
+    *report = (tt_image_report){0};
+    tt_status status = tt_jpeg_read_size(bytes, n_bytes, what, &report->width, &report->height, err);
+    if (status != TT_OK || !tt_jpeg_find_xmp(bytes, n_bytes, &packet, &n_packet) ||
+        memchr(packet, '\0', n_packet) != NULL || !tt_utf8_valid(packet, n_packet, NULL))
+        return status;
+    tt_text_add(&text, packet, n_packet);
+    status = tt_text_status(&text, err);
+    if (status == TT_OK)
+        status = add_xmp(report, text.bytes, err);
+    tt_text_free(&text);
+    if (status != TT_OK)
+        tt_inspect_free(report);
+    return status;
+}
+
 tt_status tt_inspect_file(const char *path, tt_image_report *report, tt_error *err)
 {
     tt_mapping mapping;
@@ -240,6 +262,8 @@ tt_status tt_inspect_file(const char *path, tt_image_report *report, tt_error *e
         return status;
     if (mapping.n_bytes > SIZE_MAX)
         status = tt_fail_memory(err, "a picture's file", SIZE_MAX);
+    else if (tt_jpeg_has_signature(mapping.bytes, (size_t)mapping.n_bytes))
+        status = tt_inspect_jpeg(mapping.bytes, (size_t)mapping.n_bytes, path, report, err);
     else
         status = tt_inspect_png(mapping.bytes, (size_t)mapping.n_bytes, path, report, err);
     tt_file_unmap(&mapping);

@@ -1,14 +1,21 @@
 /* jpeg-segments.c - walks markers: segments with a length, and behind each SOS coded data up to the next marker. */
 #include "image/jpeg-segments.h"
 
+#include <string.h>
+
 enum {
     TEM = 0x01,
+    SOF0 = 0xc0, /* the first of the frames' headers */
     SOF2 = 0xc2, /* progressive frame */
     DHT = 0xc4,
+    JPG = 0xc8, /* reserved */
+    DAC = 0xcc,
+    SOF15 = 0xcf,
     RST0 = 0xd0,
     SOI = 0xd8,
     EOI = 0xd9,
     SOS = 0xda,
+    APP1 = 0xe1,
     MAX_SCANS = 100, /* real progressive files have about 10 */
     N_TABLE_HEAD = 17,
     MAX_CODES = 256,
@@ -90,6 +97,7 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
 {
     jpeg_state state = {0};
     tt_status status = TT_OK;
+    bool is_whole = n_bytes >= 2 && bytes[n_bytes - 2] == 0xff && bytes[n_bytes - 1] == EOI;
     for (size_t at = 0; n_bytes >= 4 && at <= n_bytes - 4 && status == TT_OK;) {
         const uint8_t code = bytes[at + 1];
         if (bytes[at] != 0xff || code == 0 || code == 0xff) { /* coded data, or fill bytes */
@@ -97,8 +105,10 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
             continue;
         }
         at += 2;
-        if (code == EOI)
+        if (code == EOI) {
+            is_whole = true;
             break;
+        }
         if ((code >= RST0 && code <= SOI) || code == TEM)
             continue; /* these have no length */
         const size_t length = (size_t)bytes[at] << 8 | bytes[at + 1];
@@ -108,5 +118,63 @@ tt_status tt_jpeg_check(const uint8_t *bytes, size_t n_bytes, const char *what, 
         status = check_segment(&state, code, bytes + at + 2, length - 2, what, err);
         at += length;
     }
+    if (status == TT_OK && (!is_whole || state.n_scans == 0))
+        return tt_fail(err, TT_ERROR_FORMAT, "%s: the JPEG cannot be read: %s", what,
+                       is_whole ? "there is no picture in it" : "it is cut off, its end marker is missing");
     return status;
+}
+
+static bool is_frame(uint8_t code)
+{
+    return code >= SOF0 && code <= SOF15 && code != DHT && code != JPG && code != DAC;
+}
+
+tt_status tt_jpeg_read_size(const uint8_t *bytes, size_t n_bytes, const char *what, uint32_t *width, uint32_t *height,
+                            tt_error *err)
+{
+    size_t at = 2; /* behind SOI */
+    while (n_bytes >= 4 && at <= n_bytes - 4 && bytes[at] == 0xff) {
+        const uint8_t code = bytes[at + 1];
+        if (code == 0xff) { /* a fill byte */
+            at++;
+            continue;
+        }
+        const size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        if (code == SOS || code == EOI || code < SOF0 || length < 2 || length > n_bytes - at - 2)
+            break;
+        if (is_frame(code) && length >= 8) {
+            *height = (uint32_t)bytes[at + 5] << 8 | bytes[at + 6];
+            *width = (uint32_t)bytes[at + 7] << 8 | bytes[at + 8];
+            if (*width > 0 && *height > 0)
+                return TT_OK;
+            break;
+        }
+        at += 2 + length;
+    }
+    return tt_fail(err, TT_ERROR_FORMAT, "%s: the JPEG cannot be read: no frame with a size stands at its beginning",
+                   what);
+}
+
+bool tt_jpeg_find_xmp(const uint8_t *bytes, size_t n_bytes, const char **packet, size_t *n_packet)
+{
+    static const char signature[] = "http://ns.adobe.com/xap/1.0/"; /* its zero belongs to it */
+    size_t at = 2;                                                  /* behind SOI */
+    while (n_bytes >= 4 && at <= n_bytes - 4 && bytes[at] == 0xff) {
+        const uint8_t code = bytes[at + 1];
+        const size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        if (code == 0xff) { /* a fill byte */
+            at++;
+            continue;
+        }
+        if (code == SOS || code == EOI || code < SOF0 || length < 2 || length > n_bytes - at - 2)
+            break;
+        if (code == APP1 && length >= 2 + sizeof signature &&
+            memcmp(bytes + at + 4, signature, sizeof signature) == 0) {
+            *packet = (const char *)bytes + at + 4 + sizeof signature;
+            *n_packet = length - 2 - sizeof signature;
+            return true;
+        }
+        at += 2 + length;
+    }
+    return false;
 }

@@ -8,6 +8,7 @@
 #include "image/stb-image.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_SIDE = 16384 };
 
@@ -26,6 +27,30 @@ static tt_status check_size(uint64_t width, uint64_t height, const char *what, c
                        what, (unsigned long long)width, (unsigned long long)height, max_side,
                        (unsigned long long)limits->max_pixels);
     return TT_OK;
+}
+
+static tt_status fail_type(const char *what, tt_error *err)
+{
+    return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: is neither a PNG nor a JPEG: convert it to one of them", what);
+}
+
+tt_status tt_image_header_read(const uint8_t *bytes, size_t n_bytes, const char *what, tt_image_header *header,
+                               tt_error *err)
+{
+    *header = (tt_image_header){0};
+    if (tt_png_has_signature(bytes, n_bytes)) {
+        tt_png_walker walker;
+        tt_png_header png;
+        const tt_status status = tt_png_begin(bytes, n_bytes, what, &walker, &png, err);
+        if (status != TT_OK)
+            return status;
+        *header = (tt_image_header){.type = "image/png", .width = png.width, .height = png.height};
+        return TT_OK;
+    }
+    if (!tt_jpeg_has_signature(bytes, n_bytes))
+        return fail_type(what, err);
+    memcpy(header->type, "image/jpeg", sizeof "image/jpeg");
+    return tt_jpeg_read_size(bytes, n_bytes, what, &header->width, &header->height, err);
 }
 
 /* The size that the PNG's header names, then whether its data fit that size. */
@@ -62,7 +87,7 @@ static tt_status check_bytes(const uint8_t *bytes, size_t n_bytes, const char *w
         return check_png(bytes, n_bytes, what, limits, err);
     if (tt_jpeg_has_signature(bytes, n_bytes))
         return check_jpeg(bytes, n_bytes, what, limits, err);
-    return tt_fail(err, TT_ERROR_UNSUPPORTED, "%s: is neither a PNG nor a JPEG: convert it to one of them", what);
+    return fail_type(what, err);
 }
 
 tt_status tt_image_decode(const uint8_t *bytes, size_t n_bytes, const char *what, const tt_image_limits *limits,

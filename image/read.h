@@ -13,6 +13,10 @@ typedef struct tt_image_limits {
 /* 16384 a side, 64 MP, 256 MiB: what a device accepts. */
 tt_image_limits tt_image_limits_device(void);
 
+/* Type and size that the header of a PNG or JPEG block names; nothing behind it is looked at. */
+tt_status tt_image_header_read(const uint8_t *bytes, size_t n_bytes, const char *what, tt_image_header *header,
+                               tt_error *err);
+
 /* Decodes a PNG or JPEG block; n_channels 1, 3, 4 converts, 0 keeps. 16-bit pictures become 8-bit. `what` names the
  * source in sentences. image is freed with tt_image_free. */
 tt_status tt_image_decode(const uint8_t *bytes, size_t n_bytes, const char *what, const tt_image_limits *limits,

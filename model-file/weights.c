@@ -188,15 +188,22 @@ bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight
 
 /* ---- expectations ----------------------------------------------------------------------------------------------- */
 
-/* Equal shapes; a linear layer and a 1x1 convolution count as equal, and so do a convolution and its rows. */
-static bool shape_agrees(const tt_tensor *tensor, uint32_t n_dims, const uint64_t *dims)
+/* True when the rows of a convolution's weights are as long as those of a matrix. */
+static bool rows_agree(const uint64_t *convolution, const uint64_t *matrix)
 {
     uint64_t n_row = 0;
+    return convolution[0] == matrix[0] && tt_mul_u64(convolution[1], convolution[2], &n_row) &&
+           tt_mul_u64(n_row, convolution[3], &n_row) && n_row == matrix[1];
+}
+
+/* Equal shapes; a convolution and its rows (a linear layer and a 1x1 convolution above all) count as equal. */
+static bool shape_agrees(const tt_tensor *tensor, uint32_t n_dims, const uint64_t *dims)
+{
     if (n_dims == 4 && tensor->n_dims == 2)
-        return dims[0] == tensor->dims[0] && tt_mul_u64(dims[1], dims[2], &n_row) &&
-               tt_mul_u64(n_row, dims[3], &n_row) && n_row == tensor->dims[1];
-    bool is_linear = n_dims == 2 && tensor->n_dims == 4 && tensor->dims[2] == 1 && tensor->dims[3] == 1;
-    if (n_dims != tensor->n_dims && !is_linear)
+        return rows_agree(dims, tensor->dims);
+    if (n_dims == 2 && tensor->n_dims == 4)
+        return rows_agree(tensor->dims, dims);
+    if (n_dims != tensor->n_dims)
         return false;
     for (uint32_t i = 0; i < n_dims; i++)
         if (dims[i] != tensor->dims[i])

@@ -53,9 +53,10 @@ bool tt_weights_peek(const tt_weights *weights, const char *canonical, tt_weight
 
 /* Finds a canonical tensor and checks its shape. n_dims 2 accepts a stored [o, i, 1, 1] and n_dims 4 with dims[2..3] of
  * 1 a stored [o, i] (1x1 convolution or linear, both are in use for the same layer); n_dims 4 accepts a stored
- * [o, i * kh * kw], which is how convolutions are kept in blocks. Floating types and block types are accepted,
- * and w8c but for vectors; a tensor of blocks is not cut across one. The sentence names file, stored name, expected and
- * found shape. Marks the tensor (and the scale and offset of w8c) as used. */
+ * [o, i * kh * kw], which is how convolutions are kept in blocks; and n_dims 2 a stored [o, i, kh, kw] whose rows are
+ * as long: a convolution of unfolded inputs. Floating types and block types are accepted, and w8c but for vectors; a
+ * tensor of blocks is not cut across one. The sentence names file, stored name, expected and found shape. Marks the
+ * tensor (and the scale and offset of w8c) as used. */
 tt_status tt_weights_get(tt_weights *weights, const char *canonical, uint32_t n_dims, const uint64_t *dims,
                          tt_weight *weight, tt_error *err);
 

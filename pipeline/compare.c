@@ -1,5 +1,6 @@
 /* compare.c - tt_compare: one model after the other, scored against the first. */
 #include "pipeline/compare.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -7,16 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MAX_MODELS = 16, MAX_PROMPTS = 1000, MAX_PASSES = 16 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 void tt_compare_params_default(tt_compare_params *params)
 {
@@ -279,12 +272,13 @@ static tt_status compare_one(tt_comparing *c, tt_error *err)
     tt_comparison_model *m = tt_comparing_model(c);
     c->prompt = 0;
     tt_status status = tt_comparing_report(c, 0, 1, err);
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     if (status == TT_OK)
         status = tt_model_load(c->context, &c->params->models[c->index], &c->model);
-    m->load_ms = now_ms() - begun;
+    m->load_ms = tt_clock_ms() - begun;
     if (status != TT_OK)
         return status;
+    tt_model_pin_float(c->model);
     status = measure(c, err);
     if (c->model->scheduler == c->scheduler)
         c->model->scheduler = NULL; /* it serves the next model too */

@@ -6,6 +6,7 @@
 #include "image/inspect.h"
 #include "image/png-write.h"
 #include "image/read.h"
+#include "pipeline/tune-store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ void tt_context_destroy(tt_context *context)
     if (!context)
         return;
     tt_device_close(context->device);
+    tt_tuning_destroy(context->tuning);
     free(context);
 }
 
@@ -77,8 +79,16 @@ tt_status tt_context_open_device(tt_context *context, const tt_device_params *pa
     if (status != TT_OK)
         return status;
     tt_device_set_sources(device, tt_kernel_source_text);
+    tt_tuning *tuning = NULL;
+    status = tt_tune_store_open(context, device, &tuning, err);
+    if (status != TT_OK) {
+        tt_device_close(device);
+        return status;
+    }
     tt_device_close(context->device);
+    tt_tuning_destroy(context->tuning);
     context->device = device;
+    context->tuning = tuning;
     context->rates_known = false;
     return TT_OK;
 }
@@ -90,6 +100,15 @@ tt_status tt_context_device(tt_context *context, tt_device_info *info)
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
     *info = tt_device_caps(context->device)->info;
     return TT_OK;
+}
+
+tt_status tt_context_store_programs(tt_context *context, uint32_t *n_stored)
+{
+    tt_error *err = tt_context_begin(context);
+    uint32_t own;
+    if (!context->device)
+        return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
+    return tt_programs_store(context->device, n_stored ? n_stored : &own, err);
 }
 
 void tt_image_free(tt_image *image)
@@ -104,6 +123,22 @@ tt_status tt_image_read(tt_context *context, const char *path, uint32_t n_channe
 {
     tt_image_limits limits = tt_image_limits_device();
     return tt_image_read_file(path, &limits, n_channels, image, tt_context_begin(context));
+}
+
+tt_status tt_image_read_header(tt_context *context, const void *bytes, size_t n_bytes, tt_image_header *header)
+{
+    return tt_image_header_read(bytes, n_bytes, "the picture", header, tt_context_begin(context));
+}
+
+tt_status tt_image_read_bytes(tt_context *context, const void *bytes, size_t n_bytes, const tt_image_bounds *bounds,
+                              uint32_t n_channels, tt_image *image)
+{
+    tt_image_limits limits = tt_image_limits_device();
+    if (bounds != NULL && bounds->max_side > 0)
+        limits.max_side = bounds->max_side;
+    if (bounds != NULL && bounds->max_pixels > 0)
+        limits.max_pixels = bounds->max_pixels;
+    return tt_image_decode(bytes, n_bytes, "the picture", &limits, n_channels, image, tt_context_begin(context));
 }
 
 tt_status tt_image_resized(tt_context *context, const tt_image *image, uint32_t width, uint32_t height, tt_image *out)

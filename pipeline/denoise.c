@@ -2,6 +2,7 @@
  * random draws is that of diffusers' pipelines, so that equal noise gives equal pictures. */
 #include "pipeline/denoise.h"
 #include "base/system-memory.h"
+#include "pipeline/latent.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +15,9 @@ typedef struct tt_run {
     tt_scheduler *scheduler;
     size_t n_latent, n_positions;
     uint32_t latent_channels;
-    float *noise; /* start noise, kept for inpainting */
+    tt_call_plan calls;
+    uint32_t batch; /* conditions that the UNet is prepared for, 0: not yet */
+    float *noise;   /* start noise, kept for inpainting */
     float *step_noise;
     float *image_latent;  /* clean latent of the init picture */
     float *mask;          /* [positions], 1 = repaint */
@@ -224,21 +227,20 @@ static tt_status begin(tt_run *run, float *latent, uint32_t *first, tt_error *er
 /* The UNet's input: the scaled latent (and mask, masked latent) once for every condition. */
 static void fill_input(tt_run *run, uint32_t call, const float *latent)
 {
-    uint32_t batch = run->request->condition->batch;
     size_t one = run->model->unet_config.in_channels * run->n_positions;
     tt_scheduler_scale_input(run->scheduler, call, latent, run->input);
     if (is_inpaint_unet(run)) {
         memcpy(run->input + run->n_latent, run->mask, run->n_positions * sizeof(float));
         memcpy(run->input + run->n_latent + run->n_positions, run->masked_latent, run->n_latent * sizeof(float));
     }
-    for (uint32_t b = 1; b < batch; b++)
+    for (uint32_t b = 1; b < run->batch; b++)
         memcpy(run->input + b * one, run->input, one * sizeof(float));
 }
 
 /* Classifier-free guidance (Ho and Salimans, arXiv 2207.12598); the result is in the first half of output. */
 static void guide(tt_run *run)
 {
-    if (run->request->condition->batch < 2)
+    if (run->batch < 2)
         return;
     float scale = run->request->cfg_scale;
     const float *with_prompt = run->output + run->n_latent;
@@ -268,7 +270,9 @@ static tt_status one_call(tt_run *run, uint32_t call, uint32_t n_calls, float *l
     double timesteps[2];
     timesteps[0] = timesteps[1] = tt_scheduler_timestep(run->scheduler, call);
     fill_input(run, call, latent);
-    tt_status status = tt_unet_run(run->model->unet, run->input, timesteps, run->output, err);
+    tt_status status = tt_call_is_whole(&run->calls, call, n_calls)
+                           ? tt_unet_run(run->model->unet, run->input, timesteps, run->output, err)
+                           : tt_unet_run_reusing(run->model->unet, run->input, timesteps, run->output, err);
     if (status == TT_OK && tt_scheduler_needs_noise(run->scheduler, call))
         status = r->draw(r->draw_user, run->step_noise, run->n_latent, err);
     if (status != TT_OK)
@@ -280,10 +284,66 @@ static tt_status one_call(tt_run *run, uint32_t call, uint32_t n_calls, float *l
     if (status == TT_OK && run->model->watcher.call)
         run->model->watcher.call(run->model->watcher.user,
                                  &(tt_watched_call){call, n_calls, timesteps[0], r->condition, run->input, latent});
-    if (status == TT_OK)
+    /* A run can only go on where the UNet's kept feature is not needed. */
+    if (status == TT_OK && (call + 1 == n_calls || tt_call_is_whole(&run->calls, call + 1, n_calls)))
         status = save(run, latent, call + 1, err);
     if (status == TT_OK && r->step && !r->step(r->step_user, call, n_calls, latent))
         atomic_store(&run->model->cancelled, true);
+    return status;
+}
+
+/* Tells the UNet the timesteps of all calls from `first` on. */
+static tt_status plan_timesteps(tt_run *run, uint32_t first, tt_error *err)
+{
+    uint32_t n_calls = tt_scheduler_n_calls(run->scheduler);
+    double *timesteps = malloc(n_calls * sizeof *timesteps);
+    if (!timesteps)
+        return tt_fail_memory(err, "timesteps", n_calls * sizeof *timesteps);
+    for (uint32_t call = first; call < n_calls; call++)
+        timesteps[call - first] = tt_scheduler_timestep(run->scheduler, call);
+    tt_status status = tt_unet_set_timesteps(run->model->unet, timesteps, n_calls - first, err);
+    free(timesteps);
+    return status;
+}
+
+/* Both conditions, or the prompt's alone, which is the last. */
+static tt_unet_condition condition_of(const tt_run *run, uint32_t batch)
+{
+    const tt_condition *c = run->request->condition;
+    const tt_unet_config *u = &run->model->unet_config;
+    size_t skipped = c->batch - batch, n_pooled = u->addition_input_dim - 6 * u->addition_time_dim;
+    return (tt_unet_condition){.context = c->context + skipped * c->n_tokens * u->cross_attention_dim,
+                               .text_embeds = c->text_embeds ? c->text_embeds + skipped * n_pooled : NULL,
+                               .time_ids = c->time_ids ? c->time_ids + skipped * 6 : NULL,
+                               .timestep_cond =
+                                   c->timestep_cond ? c->timestep_cond + skipped * u->time_cond_dim : NULL};
+}
+
+/* The UNet's graph, its conditions and the timesteps of the calls from `call` on, where it is not prepared for this
+ * call: at first, and where guidance begins or ends. One graph is there at a time: building another costs less than a
+ * step. */
+static tt_status prepare_unet(tt_run *run, uint32_t call, uint32_t n_calls, tt_error *err)
+{
+    const tt_condition *c = run->request->condition;
+    tt_model *model = run->model;
+    uint32_t batch = c->batch > 1 && !tt_call_is_guided(&run->calls, call, n_calls) ? 1 : c->batch;
+    if (batch == run->batch)
+        return TT_OK;
+    tt_unet_shape shape = {.batch = batch,
+                           .height = run->request->height,
+                           .width = run->request->width,
+                           .n_tokens = c->n_tokens,
+                           .reuse_depth = run->calls.reuse_depth,
+                           .kv_downsample = run->calls.kv_downsample};
+    tt_unet_condition condition = condition_of(run, batch);
+    tt_status status = tt_model_need_unet(model, err);
+    if (status == TT_OK)
+        status = tt_unet_prepare(model->unet, &shape, err);
+    if (status == TT_OK)
+        status = tt_unet_set_condition(model->unet, &condition, err);
+    if (status == TT_OK)
+        status = plan_timesteps(run, call, err);
+    run->batch = batch;
     return status;
 }
 
@@ -302,6 +362,8 @@ static tt_status loop(tt_run *run, uint32_t first, float *latent, double *timest
         if (timesteps)
             timesteps[call] = tt_scheduler_timestep(run->scheduler, call);
         status = check_cancelled(run->model, call, n_calls, err);
+        if (status == TT_OK)
+            status = prepare_unet(run, call, n_calls, err);
         if (status == TT_OK)
             status = one_call(run, call, n_calls, latent, err);
         *made = call + 1 - first;
@@ -330,23 +392,6 @@ static tt_status check_request(const tt_model *model, const tt_denoise_request *
     return TT_OK;
 }
 
-/* The UNet's graph and its conditions. */
-static tt_status prepare_unet(tt_run *run, tt_error *err)
-{
-    const tt_condition *c = run->request->condition;
-    tt_model *model = run->model;
-    tt_unet_shape shape = {
-        .batch = c->batch, .height = run->request->height, .width = run->request->width, .n_tokens = c->n_tokens};
-    tt_unet_condition condition = {.context = c->context,
-                                   .text_embeds = c->text_embeds,
-                                   .time_ids = c->time_ids,
-                                   .timestep_cond = c->timestep_cond};
-    tt_status status = tt_model_need_unet(model, err);
-    if (status == TT_OK)
-        status = tt_unet_prepare(model->unet, &shape, err);
-    return status == TT_OK ? tt_unet_set_condition(model->unet, &condition, err) : status;
-}
-
 tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *latent, double *timesteps,
                      uint32_t *n_calls, tt_error *err)
 {
@@ -355,6 +400,7 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     *n_calls = 0;
     run.n_positions = (size_t)request->height * request->width;
     run.n_latent = run.n_positions * run.latent_channels;
+    run.calls = tt_call_plan_make(request->savers, &model->unet_config, request->condition->batch > 1);
     tt_status status = check_request(model, request, err);
     if (status == TT_OK)
         status = tt_scheduler_create(request->scheduler, request->n_steps, request->image ? request->strength : 1.0f,
@@ -363,8 +409,6 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
         status = allocate(&run, err);
     if (status == TT_OK)
         status = begin(&run, latent, &first, err);
-    if (status == TT_OK && first < tt_scheduler_n_calls(run.scheduler))
-        status = prepare_unet(&run, err);
     if (status == TT_OK)
         status = loop(&run, first, latent, timesteps, n_calls, err);
     if (status == TT_OK)
@@ -373,21 +417,26 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
     return status;
 }
 
+tt_status tt_decode_values(tt_model *model, const float *values, uint32_t height, uint32_t width, float *image,
+                           tt_vae_tile_fn tile, void *user, tt_error *err)
+{
+    uint32_t f = model->vae_config.factor;
+    tt_status status = tt_model_need_vae(model, err);
+    if (status == TT_OK)
+        status = tt_vae_decode(model->vae, values, 1, height, width, image, tile, user, err);
+    size_t n_image = (size_t)3 * height * width * f * f;
+    return status == TT_OK ? check_finite(image, n_image, "decoded picture", model, err) : status;
+}
+
 tt_status tt_decode_latent(tt_model *model, const float *latent, uint32_t height, uint32_t width, float *image,
                            tt_vae_tile_fn tile, void *user, tt_error *err)
 {
-    const tt_vae_config *vae = &model->vae_config;
-    size_t n = (size_t)vae->latent_channels * height * width;
-    tt_status status = tt_model_need_vae(model, err);
-    if (status != TT_OK)
-        return status;
-    float *unscaled = malloc(n * sizeof *unscaled);
-    if (!unscaled)
-        return tt_fail_memory(err, "latents", n * sizeof *unscaled);
-    for (size_t i = 0; i < n; i++)
-        unscaled[i] = (float)((double)latent[i] / vae->scaling_factor + vae->shift_factor);
-    status = tt_vae_decode(model->vae, unscaled, 1, height, width, image, tile, user, err);
-    free(unscaled);
-    size_t n_image = (size_t)3 * height * width * vae->factor * vae->factor;
-    return status == TT_OK ? check_finite(image, n_image, "decoded picture", model, err) : status;
+    size_t n = (size_t)model->vae_config.latent_channels * height * width;
+    float *values = malloc(n * sizeof *values);
+    if (!values)
+        return tt_fail_memory(err, "latents", n * sizeof *values);
+    tt_latent_unscale(&model->vae_config, latent, n, values);
+    tt_status status = tt_decode_values(model, values, height, width, image, tile, user, err);
+    free(values);
+    return status;
 }

@@ -4,6 +4,7 @@
 
 #include "pipeline/condition.h"
 #include "pipeline/resume.h"
+#include "pipeline/savers.h"
 
 /* Gives the next n standard normals, in the order in which diffusers' pipelines draw them. */
 typedef tt_status (*tt_draw_fn)(void *user, float *out, size_t n, tt_error *err);
@@ -24,7 +25,8 @@ typedef struct tt_denoise_request {
     const tt_scheduler_config *scheduler;
     uint32_t n_steps;
     float strength, eta, cfg_scale;
-    uint32_t height, width; /* latent positions */
+    const tt_savers *savers; /* checked; NULL: none */
+    uint32_t height, width;  /* latent positions */
     const tt_condition *condition;
     const float *image; /* [3][height*f][width*f] in -1..1, NULL: text to image */
     const float *mask;  /* [height*f][width*f], > 0.5 is repainted, NULL: none */
@@ -46,6 +48,10 @@ tt_status tt_denoise(tt_model *model, const tt_denoise_request *request, float *
 
 /* vae latent -> picture values: latent as the UNet sees it -> image [3][H][W] in -1..1. */
 tt_status tt_decode_latent(tt_model *model, const float *latent, uint32_t height, uint32_t width, float *image,
+                           tt_vae_tile_fn tile, void *user, tt_error *err);
+
+/* The same with values that have no scaling factor inside. */
+tt_status tt_decode_values(tt_model *model, const float *values, uint32_t height, uint32_t width, float *image,
                            tt_vae_tile_fn tile, void *user, tt_error *err);
 
 #endif

@@ -123,12 +123,12 @@ static tt_status make(tt_model *model, tt_forecasts *f, tt_part part, const tt_p
         is_half = is_half || tt_dtype_is_block(f->type);
     tt_weights *weights = is_assumed ? NULL : weights_of(model, part);
     tt_weight_store **store = &f->stores[part];
-    tt_status status = tt_model_kernels(model, is_half, &kernels, err);
+    tt_status status = tt_model_kernels(model, is_half, is_vae || part == TT_PART_UNET, &kernels, err);
     if (status == TT_OK && is_assumed && !*store)
         status = tt_weight_store_create_assumed(&kernels, f->type, store, err);
     if (status != TT_OK)
         return status;
-    const tt_unet_shape unet = {shape->batch, shape->height, shape->width, shape->n_tokens, false};
+    const tt_unet_shape unet = tt_part_unet_shape(shape);
     switch (part) {
     case TT_PART_TEXT:
     case TT_PART_TEXT_2:
@@ -142,6 +142,16 @@ static tt_status make(tt_model *model, tt_forecasts *f, tt_part part, const tt_p
         break;
     }
     return forecast_vae(model, f, &kernels, part, shape, weights, store, forecast, err);
+}
+
+tt_unet_shape tt_part_unet_shape(const tt_part_shape *shape)
+{
+    return (tt_unet_shape){.batch = shape->batch,
+                           .height = shape->height,
+                           .width = shape->width,
+                           .n_tokens = shape->n_tokens,
+                           .reuse_depth = shape->reuse_depth,
+                           .kv_downsample = shape->kv_downsample};
 }
 
 static const tt_graph_forecast *find(const tt_forecasts *f, tt_part part, const tt_part_shape *shape)

@@ -3,7 +3,7 @@
 #ifndef TT_PIPELINE_FORECASTS_H
 #define TT_PIPELINE_FORECASTS_H
 
-#include "graph/graph.h"
+#include "unet/unet.h"
 
 struct tt_model;
 
@@ -19,10 +19,14 @@ typedef enum tt_part {
 
 /* Input of one pass of a part; fields that a part does not know are 0. */
 typedef struct tt_part_shape {
-    uint32_t batch;         /* UNet: pictures and conditions; text: chunks */
-    uint32_t height, width; /* UNet and decoder: latent positions; encoder: pixels */
-    uint32_t n_tokens;      /* UNet: of the context; text: of a chunk */
+    uint32_t batch;                      /* UNet: pictures and conditions; text: chunks */
+    uint32_t height, width;              /* UNet and decoder: latent positions; encoder: pixels */
+    uint32_t n_tokens;                   /* UNet: of the context; text: of a chunk */
+    uint32_t reuse_depth, kv_downsample; /* UNet: as in tt_unet_shape */
 } tt_part_shape;
+
+/* The UNet's own words for its shape. */
+tt_unet_shape tt_part_unet_shape(const tt_part_shape *shape);
 
 typedef struct tt_forecasts tt_forecasts;
 

@@ -1,7 +1,9 @@
 /* generate.c - tt_generate: one request from prompt to pictures. */
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/system-memory.h"
 #include "pipeline/denoise.h"
+#include "pipeline/latent.h"
 #include "pipeline/preview.h"
 #include "pipeline/request.h"
 
@@ -21,16 +23,10 @@ typedef struct tt_job {
     double started_ms, step_started_ms, encode_ms;
     tt_image preview;
     tt_memory_choice memory;
+    tt_unet_shape unet_shape; /* of the first pass, as planned */
     tt_memory_watch watch;
     uint32_t latent_height, latent_width;
 } tt_job;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 tt_status tt_generate_params_default(tt_model *model, tt_generate_params *params)
 {
@@ -72,7 +68,7 @@ static bool report(tt_job *job, tt_phase phase, uint32_t step, uint32_t n_steps,
                             .step = step,
                             .n_steps = n_steps,
                             .first_step = job->first_call,
-                            .phase_ms = now_ms() - job->started_ms,
+                            .phase_ms = tt_clock_ms() - job->started_ms,
                             .step_ms = step_ms,
                             .preview = preview};
     return job->params->progress(job->params->progress_user, &progress);
@@ -81,7 +77,7 @@ static bool report(tt_job *job, tt_phase phase, uint32_t step, uint32_t n_steps,
 static bool step_done(void *user, uint32_t call, uint32_t n_calls, const float *latent)
 {
     tt_job *job = user;
-    double now = now_ms(), step_ms = now - job->step_started_ms;
+    double now = tt_clock_ms(), step_ms = now - job->step_started_ms;
     const tt_image *preview = NULL;
     if (job->preview.pixels && job->model->preview_projection) {
         tt_preview_draw(job->model, latent, job->latent_height, job->latent_width, &job->preview);
@@ -101,16 +97,16 @@ static bool tile_starts(void *user, uint32_t tile, uint32_t n_tiles)
 static void encoder_done(void *user)
 {
     tt_job *job = user;
-    job->encode_ms = now_ms() - job->started_ms;
+    job->encode_ms = tt_clock_ms() - job->started_ms;
     if (!report(job, TT_PHASE_ENCODE, 1, 1, job->encode_ms, NULL))
         atomic_store(&job->model->cancelled, true);
-    job->started_ms = job->step_started_ms = now_ms();
+    job->started_ms = job->step_started_ms = tt_clock_ms();
 }
 
 /* Starts a phase; fails when the caller wants to stop. */
 static tt_status begin_phase(tt_job *job, tt_phase phase, tt_error *err)
 {
-    job->started_ms = job->step_started_ms = now_ms();
+    job->started_ms = job->step_started_ms = tt_clock_ms();
     if (report(job, phase, 0, 0, 0.0, NULL) && !atomic_load(&job->model->cancelled))
         return TT_OK;
     return tt_fail(err, TT_ERROR_CANCELLED, "cancelled");
@@ -135,25 +131,6 @@ static float *mask_to_float(const tt_image *mask)
     for (size_t i = 0; out && i < plane; i++)
         out[i] = (float)mask->pixels[i] / 255.0f;
     return out;
-}
-
-/* [3][H][W] in -1..1 -> RGB bytes, rounded as diffusers does. */
-static tt_status float_to_image(const float *values, uint32_t width, uint32_t height, tt_image *image, tt_error *err)
-{
-    size_t plane = (size_t)width * height;
-    image->pixels = malloc(3 * plane);
-    if (!image->pixels)
-        return tt_fail_memory(err, "the picture", 3 * plane);
-    image->width = width;
-    image->height = height;
-    image->n_channels = 3;
-    for (size_t p = 0; p < plane; p++)
-        for (size_t c = 0; c < 3; c++) {
-            float v = values[c * plane + p] * 0.5f + 0.5f;
-            v = v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
-            image->pixels[p * 3 + c] = (uint8_t)lrintf(v * 255.0f);
-        }
-    return TT_OK;
 }
 
 /* ---- the request */
@@ -207,6 +184,15 @@ static bool is_single(const tt_job *job)
     return job->memory.mode != TT_MEMORY_RESIDENT;
 }
 
+/* Lets threads pack the UNet's weights while the prompt is encoded. */
+static tt_status begin_unet(tt_model *model, const tt_job *job, tt_error *err)
+{
+    if (!job->memory.packs_early)
+        return TT_OK;
+    tt_status status = tt_model_need_unet(model, err);
+    return status == TT_OK ? tt_unet_begin(model->unet, &job->unet_shape, err) : status;
+}
+
 static tt_status encode_prompt(tt_model *model, const tt_generate_params *p, tt_job *job, tt_request_data *data,
                                tt_error *err)
 {
@@ -214,13 +200,15 @@ static tt_status encode_prompt(tt_model *model, const tt_generate_params *p, tt_
     tt_status status = begin_phase(job, TT_PHASE_TEXT, err);
     request.one_at_a_time = is_single(job);
     if (status == TT_OK)
+        status = begin_unet(model, job, err);
+    if (status == TT_OK)
         status = tt_condition_make(model, &request, &data->condition, err);
     tt_memory_watch_look(&job->watch);
     for (int i = 0; i < TT_MAX_CLIPS; i++)
         if (model->text[i].clip && tt_clip_weight_bytes(model->text[i].clip) > TT_KEEP_TEXT_BYTES)
             tt_clip_release_device(model->text[i].clip);
     tt_heap_trim();
-    if (status == TT_OK && !report(job, TT_PHASE_TEXT, 1, 1, now_ms() - job->started_ms, NULL))
+    if (status == TT_OK && !report(job, TT_PHASE_TEXT, 1, 1, tt_clock_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after the prompt was encoded");
     return status;
 }
@@ -234,6 +222,7 @@ static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_
                                   .strength = p->strength,
                                   .eta = p->eta,
                                   .cfg_scale = p->cfg_scale,
+                                  .savers = &p->savers,
                                   .height = job->latent_height,
                                   .width = job->latent_width,
                                   .condition = &data->condition,
@@ -251,11 +240,11 @@ static tt_status denoise_image(tt_model *model, const tt_generate_params *p, tt_
     tt_rng_init(&job->rng, p->rng, (uint64_t)stats->seed + p->first_image + job->image);
     tt_resume_begin(job->resume, p->first_image + job->image, &job->rng);
     tt_status status = begin_phase(job, p->init_image ? TT_PHASE_ENCODE : TT_PHASE_DENOISE, err);
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     if (status == TT_OK)
         status = tt_denoise(model, &request, data->latents + job->image * data->n_latent, NULL, &n_calls, err);
     stats->encode_ms += job->encode_ms;
-    stats->denoise_ms += now_ms() - begun - job->encode_ms;
+    stats->denoise_ms += tt_clock_ms() - begun - job->encode_ms;
     job->encode_ms = 0.0;
     stats->n_unet_calls += n_calls;
     return status;
@@ -280,20 +269,37 @@ static tt_status decode_image(tt_model *model, const tt_generate_params *p, tt_j
     tt_status status = begin_phase(job, TT_PHASE_DECODE, err);
     if (status != TT_OK)
         return status;
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     float *pixels = malloc(n_pixels * sizeof *pixels);
     if (!pixels)
         return tt_fail_memory(err, "the picture", n_pixels * sizeof *pixels);
     status = tt_decode_latent(model, data->latents + job->image * data->n_latent, job->latent_height, job->latent_width,
                               pixels, tile_starts, job, err);
     if (status == TT_OK)
-        status = float_to_image(pixels, p->width, p->height, image, err);
+        status = tt_image_from_floats(pixels, p->width, p->height, image, err);
     tt_memory_watch_look(&job->watch);
     free(pixels);
-    stats->decode_ms += now_ms() - begun;
-    if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, now_ms() - job->started_ms, NULL))
+    stats->decode_ms += tt_clock_ms() - begun;
+    if (status == TT_OK && !report(job, TT_PHASE_DONE, 1, 1, tt_clock_ms() - job->started_ms, NULL))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
     return status;
+}
+
+/* Latent and picture of one image, as far as they are asked for. */
+static tt_status hand_over(tt_model *model, const tt_generate_params *p, tt_job *job, const tt_request_data *data,
+                           tt_image *images, tt_generate_stats *stats, tt_error *err)
+{
+    tt_status status = TT_OK;
+    if (p->latents)
+        status = tt_latent_take(model, data->latents + job->image * data->n_latent, job->latent_height,
+                                job->latent_width, &p->latents[job->image], err);
+    if (status != TT_OK)
+        return status;
+    if (!p->skip_decode)
+        return decode_image(model, p, job, data, &images[job->image], stats, err);
+    return report(job, TT_PHASE_DONE, 1, 1, 0.0, NULL)
+               ? TT_OK
+               : tt_fail(err, TT_ERROR_CANCELLED, "cancelled after image %u", job->image + 1);
 }
 
 static int64_t choose_seed(int64_t seed)
@@ -317,7 +323,7 @@ static tt_status make_images(tt_model *model, const tt_generate_params *p, tt_jo
     tt_memory_watch_look(&job->watch);
     leave_unet(model, job, data);
     for (job->image = 0; job->image < p->n_images && status == TT_OK; job->image++)
-        status = decode_image(model, p, job, data, &images[job->image], stats, err);
+        status = hand_over(model, p, job, data, images, stats, err);
     return status;
 }
 
@@ -329,17 +335,17 @@ static tt_status run_request(tt_model *model, const tt_generate_params *p, tt_jo
         status = tt_resume_open(model, p, data->scheduler_used, &stats->seed, &job->resume, err);
     if (status == TT_OK)
         status = allocate(model, p, job, data, err);
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     job->first_call = tt_resume_first_call(job->resume, p->first_image);
     if (status == TT_OK && tt_resume_needs_unet(job->resume, p))
         status = encode_prompt(model, p, job, data, err);
-    stats->text_ms = now_ms() - begun;
-    begun = now_ms();
+    stats->text_ms = tt_clock_ms() - begun;
+    begun = tt_clock_ms();
     if (status == TT_OK && p->preview)
         status = tt_preview_fit(model, err);
     if (is_single(job) && model->vae)
         tt_vae_release_device(model->vae);
-    stats->load_ms = now_ms() - begun;
+    stats->load_ms = tt_clock_ms() - begun;
     return status == TT_OK ? make_images(model, p, job, data, images, stats, err) : status;
 }
 
@@ -354,11 +360,21 @@ static tt_status plan_memory(tt_model *model, const tt_generate_params *p, tt_jo
     if (status != TT_OK)
         return status;
     job->memory = plan.choice;
+    tt_part_shape pass = tt_memory_unet_shape(model, &plan.request, plan.request.n_texts > 1);
+    job->unet_shape = tt_part_unet_shape(&pass);
     stats->memory_mode = plan.choice.mode;
     (void)tt_memory_peak_phase(&plan.room, &plan.phases, &stats->forecast_bytes);
     tt_log_write(&model->context->log, TT_LOG_INFO, "memory: %s, %.0f MB forecast",
                  tt_memory_mode_name(plan.choice.mode), (double)stats->forecast_bytes * 1e-6);
     return TT_OK;
+}
+
+static void clear_results(const tt_generate_params *params, tt_image *images)
+{
+    if (images)
+        memset(images, 0, params->n_images * sizeof *images);
+    if (params->latents)
+        memset(params->latents, 0, params->n_images * sizeof *params->latents);
 }
 
 tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_image *images, tt_generate_stats *stats)
@@ -370,16 +386,18 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     tt_status status = tt_request_check(model, params, err);
     if (status == TT_OK && !params->prompt)
         status = tt_fail(err, TT_ERROR_ARGUMENT, "no prompt was given");
+    if (status == TT_OK && params->skip_decode && !params->latents)
+        status = tt_fail(err, TT_ERROR_ARGUMENT, "neither pictures nor latents are asked for");
     if (status != TT_OK)
         return status;
-    memset(images, 0, params->n_images * sizeof *images);
+    clear_results(params, images);
     atomic_store(&model->cancelled, false);
     tt_job job = {.model = model,
                   .params = params,
                   .latent_height = params->height / model->vae_config.factor,
                   .latent_width = params->width / model->vae_config.factor};
     tt_request_data data = {0};
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     status = plan_memory(model, params, &job, s, err);
     if (status == TT_OK)
         status = tt_memory_enter(model, &job.memory, err);
@@ -387,7 +405,9 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
         return status;
     tt_memory_watch_begin(&job.watch, model);
     status = run_request(model, params, &job, &data, images, s, err);
-    s->total_ms = now_ms() - begun;
+    if (model->unet)
+        tt_unet_abandon(model->unet);
+    s->total_ms = tt_clock_ms() - begun;
     s->resume_ms = tt_resume_write_ms(job.resume);
     tt_resume_close(job.resume);
     s->device_bytes = tt_device_peak_bytes(model->context->device);
@@ -395,7 +415,9 @@ tt_status tt_generate(tt_model *model, const tt_generate_params *params, tt_imag
     free(job.preview.pixels);
     free_data(&data);
     tt_memory_leave(model, &job.memory);
-    for (uint32_t i = 0; i < params->n_images && status != TT_OK; i++)
-        tt_image_free(&images[i]);
+    for (uint32_t i = 0; i < params->n_images && status != TT_OK; i++) {
+        tt_image_free(images ? &images[i] : NULL);
+        tt_latent_free(params->latents ? &params->latents[i] : NULL);
+    }
     return status;
 }

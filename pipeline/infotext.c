@@ -1,6 +1,6 @@
 /* infotext.c - A1111's generation parameters, as every viewer of the field reads them. */
 #include "base/text.h"
-#include "pipeline/model.h"
+#include "pipeline/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +62,8 @@ static void write_infotext(tt_text *text, tt_model *model, const tt_generate_par
         tt_text_format(text, ", Denoising strength: %g", (double)p->strength);
     if (p->clip_skip > 1)
         tt_text_format(text, ", Clip skip: %u", p->clip_skip);
+    tt_call_plan calls = tt_request_calls(model, p);
+    tt_call_plan_write(&calls, text);
     tt_text_format(text, ", RNG: %s, Version: tintype %s", p->rng == TT_RNG_CUDA ? "GPU" : "CPU", tt_version());
 }
 

@@ -243,6 +243,28 @@ static tt_status force_resident(const tt_search *s, tt_memory_choice *choice, tt
     return status;
 }
 
+/* Lets the UNet be packed while the text encoder runs where that does not raise the run's highest moment. A start
+ * picture and a preview need the VAE in between: then it waits. */
+static tt_status choose_early(const tt_search *s, tt_memory_choice *choice, tt_memory_phases *phases, tt_error *err)
+{
+    tt_memory_choice early = *choice;
+    tt_memory_phases with;
+    uint64_t peak, peak_with;
+    if (choice->mode != TT_MEMORY_RESIDENT || s->request->has_image || s->request->preview)
+        return TT_OK;
+    early.packs_early = true;
+    tt_status status = count(s, &early, &with, err);
+    if (status != TT_OK || !tt_memory_fits(s->room, &with))
+        return status;
+    (void)tt_memory_peak_phase(s->room, phases, &peak);
+    (void)tt_memory_peak_phase(s->room, &with, &peak_with);
+    if (peak_with <= peak) {
+        *choice = early;
+        *phases = with;
+    }
+    return TT_OK;
+}
+
 tt_status tt_memory_choose(tt_model *model, tt_forecasts *forecasts, const tt_memory_request *request,
                            const tt_memory_room *room, tt_memory_choice *choice, tt_memory_phases *phases, bool *fits,
                            tt_error *err)
@@ -260,5 +282,5 @@ tt_status tt_memory_choose(tt_model *model, tt_forecasts *forecasts, const tt_me
             status = try_mode(&s, (tt_memory_mode)mode, choice, phases, fits, err);
     if (status == TT_OK && !*fits && request->has_mode && request->mode == TT_MEMORY_RESIDENT)
         status = force_resident(&s, choice, phases, fits, err);
-    return status;
+    return status == TT_OK && *fits ? choose_early(&s, choice, phases, err) : status;
 }

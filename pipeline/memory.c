@@ -103,7 +103,7 @@ static tt_status count_part(tt_model *model, tt_forecasts *forecasts, tt_part pa
     *bytes = (tt_part_bytes){.weights = sizes.resident_bytes + sizes.n_slots * sizes.slot_bytes,
                              .arena = f->arena_bytes,
                              .io = f->io_bytes,
-                             .kernels = f->n_ops * kernel_bytes};
+                             .kernels = (f->step.n_ops + f->short_step.n_ops) * kernel_bytes};
     uint64_t packed = sizes.streamed_bytes + sizes.resident_bytes, values = bytes->arena + bytes->io;
     bytes->packing = packed < TT_PACKING_BYTES ? packed : TT_PACKING_BYTES;
     if (sizes.streamed_bytes == 0)
@@ -134,18 +134,25 @@ bool tt_memory_part_runs(const tt_model *model, const tt_memory_request *r, tt_p
     return tt_model_has_part(model, part) && (part != TT_PART_ENCODER || r->has_image);
 }
 
+tt_part_shape tt_memory_unet_shape(const tt_model *model, const tt_memory_request *r, bool is_guided)
+{
+    tt_part_shape shape = latent_shape(model, r);
+    shape.batch = is_guided ? 2 : 1;
+    shape.n_tokens = r->n_chunks * TT_CHUNK_TOKENS;
+    shape.reuse_depth = r->calls.reuse_depth;
+    shape.kv_downsample = r->calls.kv_downsample;
+    return shape;
+}
+
 tt_part_shape tt_memory_part_shape(const tt_model *model, const tt_memory_request *r, const tt_memory_choice *choice,
                                    tt_part part)
 {
-    tt_part_shape latent = latent_shape(model, r);
     switch (part) {
     case TT_PART_TEXT:
     case TT_PART_TEXT_2:
         return (tt_part_shape){.batch = r->n_chunks, .n_tokens = TT_CHUNK_TOKENS};
     case TT_PART_UNET:
-        latent.batch = r->n_texts;
-        latent.n_tokens = r->n_chunks * TT_CHUNK_TOKENS;
-        return latent;
+        return tt_memory_unet_shape(model, r, r->n_texts > 1);
     case TT_PART_ENCODER:
         return tile_shape(model, r, choice->encoder_tile, part);
     case TT_PART_DECODER:
@@ -153,6 +160,26 @@ tt_part_shape tt_memory_part_shape(const tt_model *model, const tt_memory_reques
         break;
     }
     return tile_shape(model, r, choice->decoder_tile, part);
+}
+
+/* Guidance in a part of the run: the graph of the other calls takes the first one's place, and its kernels come on
+ * top. */
+static tt_status count_unguided(tt_model *model, tt_forecasts *forecasts, const tt_memory_request *r,
+                                const tt_memory_choice *choice, tt_part_bytes *unet, tt_memory_phases *phases,
+                                tt_error *err)
+{
+    tt_part_bytes other;
+    tt_part_shape shape = tt_memory_unet_shape(model, r, false);
+    tt_status status =
+        count_part(model, forecasts, TT_PART_UNET, &shape, choice->limits[TT_PART_UNET], &other, phases, err);
+    if (status != TT_OK)
+        return status;
+    unet->kernels += other.kernels;
+    if (other.arena + other.io > unet->arena + unet->io) {
+        unet->arena = other.arena;
+        unet->io = other.io;
+    }
+    return TT_OK;
 }
 
 static tt_status count_parts(tt_model *model, tt_forecasts *forecasts, const tt_memory_request *r,
@@ -166,6 +193,8 @@ static tt_status count_parts(tt_model *model, tt_forecasts *forecasts, const tt_
             continue;
         tt_part_shape shape = tt_memory_part_shape(model, r, choice, (tt_part)i);
         status = count_part(model, forecasts, (tt_part)i, &shape, choice->limits[i], &parts[i], phases, err);
+        if (status == TT_OK && i == TT_PART_UNET && r->calls.limits_guidance)
+            status = count_unguided(model, forecasts, r, choice, &parts[i], phases, err);
     }
     return status;
 }
@@ -201,14 +230,16 @@ static tt_held look_at_model(const tt_model *model)
 }
 
 /* Everything stays once it is there; large text encoders and large graphs leave. */
-static void resident_phases(const tt_model *model, const tt_memory_request *r, const tt_part_bytes *parts,
-                            tt_memory_phases *p)
+static void resident_phases(const tt_model *model, const tt_memory_request *r, const tt_memory_choice *choice,
+                            const tt_part_bytes *parts, tt_memory_phases *p)
 {
     tt_held held = look_at_model(model);
     uint64_t now = held.others + held.own;
     for (int i = 0; i < TT_MAX_CLIPS; i++)
         now += held.text[i] ? 0 : all_of(&parts[TT_PART_TEXT + i]);
-    p->device[TT_PHASE_TEXT] = now;
+    const tt_part_bytes *unet = &parts[TT_PART_UNET];
+    uint64_t new_unet = held.unet ? unet->arena + unet->io - tt_unet_arena_bytes(model->unet) : all_of(unet);
+    p->device[TT_PHASE_TEXT] = now + (choice->packs_early ? new_unet : 0);
     for (int i = 0; i < TT_MAX_CLIPS; i++)
         if (parts[TT_PART_TEXT + i].weights > TT_KEEP_TEXT_BYTES)
             now -= all_of(&parts[TT_PART_TEXT + i]);
@@ -219,8 +250,7 @@ static void resident_phases(const tt_model *model, const tt_memory_request *r, c
         now += held.encoder ? 0 : encoder->weights;
         p->device[TT_PHASE_ENCODE] = now + encoder->arena + encoder->io;
     }
-    const tt_part_bytes *unet = &parts[TT_PART_UNET];
-    now += held.unet ? unet->arena + unet->io - tt_unet_arena_bytes(model->unet) : all_of(unet);
+    now += new_unet;
     p->device[TT_PHASE_DENOISE] = now;
     if (unet->arena > TT_KEEP_UNET_BYTES)
         now -= unet->arena + unet->io;
@@ -254,7 +284,8 @@ static void host_phases(const tt_model *model, const tt_memory_request *r, const
                                  choice->decoder_tile);
     bool tiled = t.n_rows > 1 || t.n_columns > 1;
     uint64_t tile = (uint64_t)t.tile_height * t.tile_width * model->vae_config.factor * model->vae_config.factor;
-    p->host[TT_PHASE_TEXT] = kept + condition * FLOAT + parts[TT_PART_TEXT].packing;
+    p->host[TT_PHASE_TEXT] =
+        kept + condition * FLOAT + parts[TT_PART_TEXT].packing + (choice->packs_early ? TT_PACKING_BYTES : 0);
     p->host[TT_PHASE_ENCODE] =
         kept + parts[TT_PART_ENCODER].packing + picture + (r->has_mask ? 3 * plane * FLOAT : 0) + 6 * latent;
     p->host[TT_PHASE_DENOISE] = kept + parts[TT_PART_UNET].packing + (RUN_LATENTS + 2u * r->n_texts) * latent;
@@ -300,7 +331,7 @@ tt_status tt_memory_count(tt_model *model, tt_forecasts *forecasts, const tt_mem
     if (status != TT_OK)
         return status;
     if (choice->mode == TT_MEMORY_RESIDENT)
-        resident_phases(model, request, parts, phases);
+        resident_phases(model, request, choice, parts, phases);
     else
         single_phases(model, parts, phases);
     host_phases(model, request, choice, parts, phases);

@@ -4,6 +4,7 @@
 #define TT_PIPELINE_MEMORY_H
 
 #include "pipeline/model.h"
+#include "pipeline/savers.h"
 
 /* Buffers that streamed weights pass through. */
 enum { TT_STREAM_SLOTS = 2 };
@@ -22,6 +23,7 @@ typedef struct tt_memory_request {
     uint32_t width, height; /* pixels */
     uint32_t n_images, n_calls;
     uint32_t n_chunks, n_texts; /* chunks of 77 tokens of each text; texts: 2 with guidance */
+    tt_call_plan calls;
     bool has_image, has_mask;
     bool preview;  /* previews are asked for and not fitted yet */
     bool has_mode; /* the caller wants `mode` and no other */
@@ -34,6 +36,7 @@ typedef struct tt_memory_choice {
     tt_memory_mode mode;
     uint64_t limits[TT_N_PARTS]; /* of matrices on the device, see tt_weight_store_set_limit */
     tt_vae_tile decoder_tile, encoder_tile;
+    bool packs_early; /* resident: the UNet is packed while the text encoder runs */
 } tt_memory_choice;
 
 enum { TT_N_PHASES = 4 }; /* TT_PHASE_TEXT to TT_PHASE_DECODE */
@@ -75,6 +78,9 @@ bool tt_memory_fits(const tt_memory_room *room, const tt_memory_phases *phases);
 bool tt_memory_part_runs(const tt_model *model, const tt_memory_request *request, tt_part part);
 tt_part_shape tt_memory_part_shape(const tt_model *model, const tt_memory_request *request,
                                    const tt_memory_choice *choice, tt_part part);
+
+/* The UNet's input in calls of a kind: with both conditions, or without guidance. */
+tt_part_shape tt_memory_unet_shape(const tt_model *model, const tt_memory_request *request, bool is_guided);
 
 /* Kernel programs that a request uses in all, about. */
 uint32_t tt_memory_programs(const tt_model *model, const tt_memory_request *request);

@@ -64,11 +64,10 @@ tt_status tt_model_get_info(tt_model *model, tt_model_info *info)
                             .n_parameters = count_parameters(model),
                             .n_ignored_tensors = model->n_ignored,
                             .has_vae_encoder = model->has_vae && model->vae_config.has_encoder,
-                            .precision = model->is_half ? TT_PRECISION_F16 : TT_PRECISION_F32};
+                            .precision = tt_model_precision(model)};
     count_files(model->files, info);
     snprintf(info->name, sizeof info->name, "%s", model->name);
     snprintf(info->family, sizeof info->family, "%s", tt_model_family_name(model));
-    snprintf(info->hash, sizeof info->hash, "%s", tt_model_hash(model));
     const tt_weights *main_weights = tt_model_main_weights(model);
     snprintf(info->weights, sizeof info->weights, "%s", main_weights ? tt_weights_type(main_weights) : "");
     if (model->scheduler) {

@@ -1,8 +1,11 @@
 /* model.c - life of a tt_model: load, describe, make device objects when first used, destroy. */
 #include "pipeline/model.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "base/text.h"
+#include "cl-kernels/dot.h"
+#include "pipeline/file-digest.h"
+#include "pipeline/preview.h"
+#include "pipeline/tune-store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,14 +74,23 @@ const tt_weights *tt_model_main_weights(const tt_model *model)
     return model->has_unet ? model->unet_weights : model->has_vae ? model->vae_weights : model->text[0].weights;
 }
 
-/* Half storage where the main weights are stored as half or smaller. */
-static void choose_storage(tt_model *model)
+/* Half storage and products where the main weights are stored as half or smaller. */
+static void choose_forms(tt_model *model)
 {
     const tt_weights *main = tt_model_main_weights(model);
+    tt_precision wanted = model->wanted_precision;
+    if (wanted == TT_PRECISION_AUTO)
+        wanted = main && tt_weights_all_half(main) ? TT_PRECISION_HALF : TT_PRECISION_F32;
+    model->is_half = wanted != TT_PRECISION_F32;
+    model->arithmetic = wanted == TT_PRECISION_INT8   ? TT_ARITHMETIC_INT8
+                        : wanted == TT_PRECISION_HALF ? TT_ARITHMETIC_HALF
+                                                      : TT_ARITHMETIC_FLOAT;
+}
+
+void tt_model_pin_float(tt_model *model)
+{
     if (model->wanted_precision == TT_PRECISION_AUTO)
-        model->is_half = main && tt_weights_all_half(main);
-    else
-        model->is_half = model->wanted_precision == TT_PRECISION_F16;
+        model->arithmetic = TT_ARITHMETIC_FLOAT;
 }
 
 tt_status tt_model_load(tt_context *context, const tt_model_params *params, tt_model **model)
@@ -105,11 +117,13 @@ tt_status tt_model_load(tt_context *context, const tt_model_params *params, tt_m
     const char *other_vae = params->taesd_path ? params->taesd_path : params->vae_path;
     if (status == TT_OK && other_vae)
         status = tt_model_read_vae(m, other_vae, err);
+    if (status == TT_OK)
+        status = tt_preview_read(m, err);
     if (status != TT_OK) {
         tt_model_destroy(m);
         return status;
     }
-    choose_storage(m);
+    choose_forms(m);
     set_defaults(m);
     *model = m;
     return TT_OK;
@@ -150,8 +164,10 @@ void tt_cancel(tt_model *model)
 const char *tt_model_file_digest(tt_model *model)
 {
     char hex[65];
-    if (!model->hash_known && !tt_path_is_folder(tt_model_files_path(model->files)) &&
-        tt_sha256_file_hex(tt_model_files_path(model->files), hex, NULL) == TT_OK) {
+    const tt_device *device = model->context->device;
+    const char *path = tt_model_files_path(model->files), *folder = device ? tt_device_cache_dir(device) : NULL;
+    if (!model->hash_known && !tt_path_is_folder(path) &&
+        tt_file_digest(path, folder, time(NULL), hex, NULL) == TT_OK) {
         snprintf(model->file_digest, sizeof model->file_digest, "%s", hex);
         snprintf(model->hash, sizeof model->hash, "%.10s", hex);
     }
@@ -173,21 +189,75 @@ const char *tt_model_family_name(const tt_model *model)
 
 /* ---- device objects */
 
-tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
+tt_status tt_context_units(const tt_context *context, tt_dot *dot, tt_error *err)
+{
+    tt_device *device = context->device;
+    const tt_tuning *tuning = context->tuning;
+    *dot = (tt_dot){TT_DOT_NONE, TT_DOT_NONE};
+    if (tt_tune_store_family(device, tuning) != tt_device_caps(device)->family)
+        return TT_OK;
+    return tt_dot_probe(device, tuning, dot, err);
+}
+
+tt_status tt_model_kernels(const tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err)
 {
     tt_device *device = model->context->device;
     if (!device)
         return tt_fail(err, TT_ERROR_ARGUMENT, "no device is open; call tt_context_open_device first");
     *kernels = (tt_kernels){.device = device,
                             .storage = is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
-                            .family = tt_device_caps(device)->family};
-    return TT_OK;
+                            .family = tt_tune_store_family(device, model->context->tuning),
+                            .arithmetic = model->arithmetic,
+                            .tuning = model->context->tuning};
+    if (!takes_int8 && kernels->arithmetic == TT_ARITHMETIC_INT8)
+        kernels->arithmetic = TT_ARITHMETIC_HALF;
+    return kernels->arithmetic == TT_ARITHMETIC_FLOAT ? TT_OK : tt_context_units(model->context, &kernels->dot, err);
+}
+
+const char *tt_precision_name(tt_precision precision)
+{
+    static const char *const names[] = {"auto", "f32", "f16", "half", "int8"};
+    return (size_t)precision < sizeof names / sizeof *names ? names[precision] : "?";
+}
+
+/* The units of the open device for the wanted form; none without a device or where they cannot be told. */
+static tt_dot known_units(const tt_model *model)
+{
+    tt_dot dot = {TT_DOT_NONE, TT_DOT_NONE};
+    tt_error ignored = {""};
+    if (model->context->device && model->arithmetic != TT_ARITHMETIC_FLOAT)
+        (void)tt_context_units(model->context, &dot, &ignored);
+    return dot;
+}
+
+tt_precision tt_model_precision(const tt_model *model)
+{
+    tt_dot dot = known_units(model);
+    bool is_open = model->context->device != NULL;
+    if (model->arithmetic == TT_ARITHMETIC_INT8 && (!is_open || dot.int8 != TT_DOT_NONE))
+        return TT_PRECISION_INT8;
+    if (model->arithmetic != TT_ARITHMETIC_FLOAT && (!is_open || dot.half != TT_DOT_NONE))
+        return TT_PRECISION_HALF;
+    return model->is_half ? TT_PRECISION_F16 : TT_PRECISION_F32;
+}
+
+void tt_model_form_name(const tt_model *model, char name[32])
+{
+    tt_precision precision = tt_model_precision(model);
+    tt_dot dot = known_units(model);
+    tt_dot_unit unit = precision == TT_PRECISION_INT8   ? dot.int8
+                       : precision == TT_PRECISION_HALF ? dot.half
+                                                        : TT_DOT_NONE;
+    if (unit == TT_DOT_NONE)
+        snprintf(name, 32, "%s", tt_precision_name(precision));
+    else
+        snprintf(name, 32, "%s (%s)", tt_precision_name(precision), tt_dot_name(unit));
 }
 
 /* The same for objects on the device, which keep it from being replaced. */
-static tt_status kernels_for(tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err)
+static tt_status kernels_for(tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err)
 {
-    tt_status status = tt_model_kernels(model, is_half, kernels, err);
+    tt_status status = tt_model_kernels(model, is_half, takes_int8, kernels, err);
     if (status == TT_OK && !model->counted) {
         model->counted = true;
         model->context->n_models++;
@@ -210,7 +280,7 @@ tt_status tt_model_need_text(tt_model *model, uint32_t index, tt_error *err)
         return fail_missing(model, index == 0 ? "text encoder" : "second text encoder", err);
     if (part->clip)
         return TT_OK;
-    tt_status status = kernels_for(model, model->is_half, &kernels, err);
+    tt_status status = kernels_for(model, model->is_half, false, &kernels, err);
     return status == TT_OK ? tt_clip_create(&kernels, &part->config, part->weights, &part->clip, err) : status;
 }
 
@@ -221,7 +291,7 @@ tt_status tt_model_need_unet(tt_model *model, tt_error *err)
         return fail_missing(model, "UNet", err);
     if (model->unet)
         return TT_OK;
-    tt_status status = kernels_for(model, model->is_half, &kernels, err);
+    tt_status status = kernels_for(model, model->is_half, true, &kernels, err);
     return status == TT_OK ? tt_unet_create(&kernels, &model->unet_config, model->unet_weights, &model->unet, err)
                            : status;
 }
@@ -239,7 +309,7 @@ tt_status tt_model_need_vae(tt_model *model, tt_error *err)
         return fail_missing(model, "VAE", err);
     if (model->vae)
         return TT_OK;
-    tt_status status = kernels_for(model, tt_model_vae_is_half(model), &kernels, err);
+    tt_status status = kernels_for(model, tt_model_vae_is_half(model), true, &kernels, err);
     return status == TT_OK ? tt_vae_create(&kernels, &model->vae_config, model->vae_weights, model->vae_encoder_weights,
                                            model->vae_tiling, &model->vae, err)
                            : status;

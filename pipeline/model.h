@@ -53,7 +53,8 @@ struct tt_model {
     bool hash_known;
     tt_family_kind family;
     tt_precision wanted_precision;
-    bool is_half; /* storage in use */
+    bool is_half;             /* storage in use */
+    tt_arithmetic arithmetic; /* of the UNet, where the device can */
     tt_text_part text[TT_MAX_CLIPS];
     bool has_unet, has_vae;
     tt_unet_config unet_config;
@@ -72,7 +73,7 @@ struct tt_model {
     uint64_t n_ignored;
     bool counted; /* counts as alive in the context */
     tt_watcher watcher;
-    float *preview_projection; /* [3][latent_channels + 1], fitted when first used */
+    float *preview_projection; /* [3][latent_channels + 1], the file's or fitted when first used */
     tt_forecasts *forecasts;   /* made when first used */
     atomic_bool cancelled;
 };
@@ -118,17 +119,25 @@ const char *tt_model_family_name(const tt_model *model);
 
 /* Weights of the UNet, without one of the VAE, without that of the text encoder. */
 const tt_weights *tt_model_main_weights(const tt_model *model);
-/* Device, storage form and kernel family. Fails when no device is open. */
-tt_status tt_model_kernels(const tt_model *model, bool is_half, tt_kernels *kernels, tt_error *err);
+/* Device, forms and kernel family. takes_int8: the UNet and VAEs, which choose their int8 layers themselves; text
+ * encoders are a small part of the work. Fails when no device is open. */
+tt_status tt_model_kernels(const tt_model *model, bool is_half, bool takes_int8, tt_kernels *kernels, tt_error *err);
+
+/* AUTO multiplies in float from now on: for measurements of weights, where other products would add noise. To be called
+ * before the first stage runs. */
+void tt_model_pin_float(tt_model *model);
+
+/* The form in use: what the wanted one comes down to on the open device. */
+tt_precision tt_model_precision(const tt_model *model);
+
+/* Its name and, in brackets, the instructions that multiply: "int8 (amx)". Made for tt_resume_request. */
+void tt_model_form_name(const tt_model *model, char name[32]);
 
 /* True when the VAE stores half: SDXL's KL autoencoder leaves half's range inside its decoder and stays float unless
  * half was asked for by name. */
 bool tt_model_vae_is_half(const tt_model *model);
 
-/* First 10 hex digits of the file's SHA-256; "" for folders. */
-const char *tt_model_hash(tt_model *model);
-
-/* All 64 digits of it; "" for folders and where the file cannot be read. */
+/* All 64 digits of the hash; "" for folders and where the file cannot be read. */
 const char *tt_model_file_digest(tt_model *model);
 
 #endif

@@ -1,5 +1,6 @@
-/* preview.c - latent to RGB by a linear map fitted to the decoder. */
+/* preview.c - latent to RGB by a linear map that the file brings or that is fitted to the decoder. */
 #include "pipeline/preview.h"
+#include "base/json.h"
 #include "base/rng.h"
 #include "base/solve.h"
 #include "pipeline/denoise.h"
@@ -66,6 +67,48 @@ static void fit_channel(const float *latent, const float *image, uint32_t channe
     tt_solve(&a[0][0], MAX_TERMS, b, n);
     for (uint32_t i = 0; i < n; i++)
         coefficients[i] = (float)b[i];
+}
+
+/* Row `row` of n coefficients; false when it is something else. */
+static bool read_row(const json_t *row, size_t n, float *coefficients)
+{
+    for (size_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(row, i);
+        coefficients[i] = (float)json_number_value(value);
+        if (!json_is_number(value) || !isfinite(coefficients[i]))
+            return false;
+    }
+    return json_array_size(row) == n;
+}
+
+tt_status tt_preview_read(tt_model *model, tt_error *err)
+{
+    static const char key[] = "tintype.preview_projection";
+    const char *text = tt_model_files_metadata(model->files, key);
+    if (!text || !model->has_vae)
+        return TT_OK;
+    size_t n = (size_t)model->vae_config.latent_channels + 1;
+    float *projection = malloc(3 * n * sizeof *projection);
+    if (!projection)
+        return tt_fail_memory(err, "the preview", 3 * n * sizeof *projection);
+    json_t *root = NULL;
+    tt_status status = tt_json_parse(text, strlen(text), key, &root, err);
+    const json_t *rows = json_object_get(root, "rows");
+    bool fits = json_array_size(rows) == 3;
+    for (size_t c = 0; c < 3 && fits && status == TT_OK; c++)
+        fits = read_row(json_array_get(rows, c), n, projection + c * n);
+    if (status == TT_OK && !fits)
+        status =
+            tt_fail(err, TT_ERROR_FORMAT,
+                    "%s: expected \"rows\" with three lists of %zu finite numbers, one for each latent channel and "
+                    "a constant; remove the key to have previews fitted to the decoder",
+                    key, n);
+    json_decref(root);
+    if (status == TT_OK)
+        model->preview_projection = projection;
+    else
+        free(projection);
+    return status;
 }
 
 tt_status tt_preview_fit(tt_model *model, tt_error *err)

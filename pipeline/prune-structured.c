@@ -36,7 +36,7 @@ static tt_status size_of(const tt_model *m, const tt_unet_config *config, sizes 
     tt_graph_forecast forecast;
     tt_status status = tt_unet_forecast(&planned, config, m->unet_weights, &shape, &store, &forecast, err);
     if (status == TT_OK)
-        *out = (sizes){.flops = forecast.step_flops};
+        *out = (sizes){.flops = forecast.step.flops};
     for (size_t i = 0; status == TT_OK && i < tt_weight_store_n_tensors(store); i++) {
         const tt_listed_tensor *t = tt_weight_store_tensor(store, i);
         uint64_t n = 1;

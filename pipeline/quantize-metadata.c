@@ -207,6 +207,9 @@ static tt_status add_defaults(const tt_quantize_job *job, tt_job_metadata *m, tt
     snprintf(text, sizeof text, "%.9g", (double)model->default_cfg_scale);
     if (status == TT_OK)
         status = add(m, "tintype.default_cfg_scale", text, err);
+    const char *projection = tt_model_files_metadata(model->files, "tintype.preview_projection");
+    if (status == TT_OK && projection)
+        status = add(m, "tintype.preview_projection", projection, err);
     if (status != TT_OK || !model->scheduler)
         return status;
     tt_prediction prediction = tt_scheduler_config_prediction(model->scheduler);

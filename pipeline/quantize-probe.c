@@ -50,7 +50,7 @@ static tt_status step_flops(const tt_model *model, uint32_t side, double *flops,
     tt_graph_forecast forecast;
     tt_status status =
         tt_unet_forecast(&planned, &model->unet_config, model->unet_weights, &shape, NULL, &forecast, err);
-    *flops = forecast.step_flops;
+    *flops = forecast.step.flops;
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* quantize-write.c - encodes tensor by tensor, a few rows at a time, into the new file. */
+#include "base/parallel.h"
 #include "model-file/gguf.h"
 #include "pipeline/quantize-job.h"
-#include "quantize/parallel.h"
 #include "quantize/prune.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* quantize.c - tt_quantize: a model becomes one smaller file. */
 #include "base/file.h"
+#include "base/parallel.h"
 #include "pipeline/quantize-job.h"
-#include "quantize/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +78,8 @@ static tt_status prepare(tt_quantize_job *job, tt_error *err)
     /* Loading reports into the same context. */
     if (status == TT_OK)
         status = tt_model_load(job->context, &p->model, &job->model);
+    if (status == TT_OK)
+        tt_model_pin_float(job->model);
     if (status == TT_OK)
         status = tt_job_check_output(job, err);
     if (status == TT_OK && p->prune_structured)

@@ -1,6 +1,7 @@
 /* rates.c - runs a linear layer, a 3x3 convolution, an attention and a norm at the middle size of a network and takes
  * their times. */
 #include "pipeline/rates.h"
+#include "base/clock.h"
 #include "cl-kernels/attention.h"
 #include "cl-kernels/elementwise.h"
 #include "cl-kernels/group-norm.h"
@@ -9,18 +10,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Positions along a side, channels of a head, runs of each kernel at least and at most, and the time they may take. */
 enum { UNET_SIDE = 32, VAE_SIDE = 96, HEAD = 64, MIN_RUNS = 3, MAX_RUNS = 200 };
 static const double max_seconds = 0.1;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Device objects of one measurement; released together. */
 typedef struct tt_sample {
@@ -74,7 +67,7 @@ static tt_status make_planes(tt_sample *s, uint32_t border, uint32_t out_channel
         status = make_buffer(device, tt_plane_bytes(&s->out_plane, s->kernels.storage), &s->out, err);
     s->in_plane.mem = s->in.mem;
     s->out_plane.mem = s->out.mem;
-    s->begun = now();
+    s->begun = tt_clock_seconds();
     s->n_programs = tt_device_n_programs(device);
     return status == TT_OK ? tt_recorder_create(device, &s->recorder, err) : status;
 }
@@ -94,9 +87,9 @@ static tt_status make_matrix(tt_sample *s, uint32_t n_taps, tt_error *err)
         memset(values, 0, (size_t)n_bytes);
         tt_matrix_part part = {
             .dtype = type, .values = values, .scale = type == TT_I8 ? scale : NULL, .n_out = s->shape.channels};
-        double begun = now();
+        double begun = tt_clock_seconds();
         status = tt_matrix_create(&s->kernels, &part, 1, s->shape.channels, n_taps, 0, false, &s->matrix, err);
-        s->pack_seconds = now() - begun;
+        s->pack_seconds = tt_clock_seconds() - begun;
     }
     free(values);
     free(scale);
@@ -120,11 +113,11 @@ static void note_programs(const tt_sample *s, double first, double usual, tt_rat
 
 static tt_status replay(const tt_sample *s, double *seconds, tt_error *err)
 {
-    double begun = now();
+    double begun = tt_clock_seconds();
     tt_status status = tt_recorder_replay(s->recorder, err);
     if (status == TT_OK)
         status = tt_device_finish(s->kernels.device, err);
-    *seconds = now() - begun;
+    *seconds = tt_clock_seconds() - begun;
     return status;
 }
 
@@ -134,9 +127,9 @@ static tt_status take_time(const tt_sample *s, tt_rates *rates, double *seconds,
     double times[MAX_RUNS], first = 0.0;
     int n = 0;
     tt_status status = replay(s, &first, err);
-    double begun = now();
+    double begun = tt_clock_seconds();
     first = begun - s->begun - s->pack_seconds;
-    while (n < MAX_RUNS && status == TT_OK && (n < MIN_RUNS || now() - begun < max_seconds))
+    while (n < MAX_RUNS && status == TT_OK && (n < MIN_RUNS || tt_clock_seconds() - begun < max_seconds))
         status = replay(s, &times[n++], err);
     if (status != TT_OK)
         return status;
@@ -228,8 +221,9 @@ static tt_status measure_norm(tt_sample *s, tt_rates *rates, tt_error *err)
                                .eps = 1e-5f,
                                .silu = true,
                                .out = s->out_plane};
-    if (status == TT_OK)
-        status = make_buffer(s->kernels.device, tt_group_norm_scratch_bytes(&s->kernels, &args), &s->scratch, err);
+    size_t n_scratch = tt_group_norm_scratch_bytes(&s->kernels, &args);
+    if (status == TT_OK && n_scratch > 0)
+        status = make_buffer(s->kernels.device, n_scratch, &s->scratch, err);
     args.scratch = s->scratch.mem;
     if (status == TT_OK)
         status = tt_group_norm_record(&s->kernels, &args, s->recorder, err);
@@ -274,7 +268,8 @@ static tt_status measure(tt_model *model, const tt_rates_key *key, tt_rates *rat
     for (size_t i = 0; i < sizeof all / sizeof *all && status == TT_OK; i++) {
         tt_sample sample = {.shape = all[i].is_vae ? key->vae : key->unet};
         double vae_conv3x3 = rates->vae_conv3x3;
-        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, &sample.kernels, err);
+        bool takes_int8 = !all[i].is_vae || model->vae_config.kind == TT_VAE_KL;
+        status = tt_model_kernels(model, sample.shape.storage == TT_STORAGE_F16, takes_int8, &sample.kernels, err);
         if (status == TT_OK)
             status = all[i].fn(&sample, rates, err);
         release(&sample);
@@ -298,10 +293,12 @@ static tt_rates_key key_of(const tt_model *model)
     const char *layer =
         vae->kind == TT_VAE_TINY ? "decoder.layers.3.conv.0.weight" : "decoder.mid_block.resnets.0.conv1.weight";
     tt_rates_key key = {.unet = {.storage = model->is_half ? TT_STORAGE_F16 : TT_STORAGE_F32,
+                                 .arithmetic = model->arithmetic,
                                  .type = type_of(model->unet_weights, "down_blocks.0.resnets.0.conv1.weight"),
                                  .channels = unet->channels[unet->n_blocks / 2],
                                  .side = UNET_SIDE},
                         .vae = {.storage = tt_model_vae_is_half(model) ? TT_STORAGE_F16 : TT_STORAGE_F32,
+                                .arithmetic = model->arithmetic,
                                 .type = type_of(model->vae_weights, layer),
                                 .channels = vae->decoder_channels[vae->n_decoder_blocks / 2],
                                 .side = VAE_SIDE}};
@@ -323,7 +320,7 @@ tt_status tt_rates_need(tt_model *model, const tt_rates **rates, tt_error *err)
     return status;
 }
 
-double tt_rates_pass_seconds(const tt_rates *r, bool is_vae, const tt_graph_forecast *f, uint64_t streamed_bytes)
+double tt_rates_pass_seconds(const tt_rates *r, bool is_vae, const tt_graph_work *f, uint64_t streamed_bytes)
 {
     double compute = f->linear_flops / r->linear + f->conv3x3_flops / (is_vae ? r->vae_conv3x3 : r->conv3x3) +
                      f->attention_flops / r->attention + f->other_bytes / r->other +

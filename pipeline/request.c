@@ -48,7 +48,9 @@ tt_status tt_request_check(const tt_model *model, const tt_generate_params *p, t
     if (p->init_image && !(p->strength > 0.0f && p->strength <= 1.0f))
         return tt_fail(err, TT_ERROR_ARGUMENT, "the strength %g is out of range: above 0, at most 1",
                        (double)p->strength);
-    tt_status status = check_size(model, p, err);
+    tt_status status = tt_savers_check(&p->savers, &model->unet_config, err);
+    if (status == TT_OK)
+        status = check_size(model, p, err);
     if (status == TT_OK)
         status = check_image(p->init_image, 3, p, "picture to start from", err);
     return status == TT_OK ? check_image(p->mask, 1, p, "mask", err) : status;
@@ -65,6 +67,11 @@ tt_status tt_request_scheduler(const tt_model *model, const tt_generate_params *
         status = tt_scheduler_config_derive(model->scheduler, p->sampler, p->schedule, owned, err);
     *used = *owned ? *owned : model->scheduler;
     return status;
+}
+
+tt_call_plan tt_request_calls(const tt_model *model, const tt_generate_params *p)
+{
+    return tt_call_plan_make(&p->savers, &model->unet_config, tt_request_condition(model, p).guided);
 }
 
 tt_condition_request tt_request_condition(const tt_model *model, const tt_generate_params *p)
@@ -121,6 +128,7 @@ tt_status tt_request_sizes(tt_model *model, const tt_generate_params *p, tt_memo
                                    .n_images = p->n_images,
                                    .n_chunks = 1,
                                    .n_texts = condition.guided ? 2 : 1,
+                                   .calls = tt_request_calls(model, p),
                                    .has_image = p->init_image != NULL,
                                    .has_mask = p->mask != NULL,
                                    .preview = p->preview && !model->preview_projection};

@@ -16,6 +16,9 @@ tt_status tt_request_scheduler(const tt_model *model, const tt_generate_params *
 /* Prompts and sizes as the text encoders and the UNet get them. */
 tt_condition_request tt_request_condition(const tt_model *model, const tt_generate_params *params);
 
+/* What its UNet calls are. */
+tt_call_plan tt_request_calls(const tt_model *model, const tt_generate_params *params);
+
 /* The sizes that memory depends on; tokenizes the prompt. */
 tt_status tt_request_sizes(tt_model *model, const tt_generate_params *params, tt_memory_request *request,
                            tt_error *err);

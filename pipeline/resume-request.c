@@ -3,6 +3,7 @@
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "pipeline/request.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ enum {
     F_IMAGE,
     F_MASK,
     F_STRENGTH,
+    F_SAVERS,
     F_VERSION,
     F_PRECISION,
     F_DEVICE,
@@ -52,6 +54,7 @@ static const tt_resume_field fields[TT_RESUME_N_FIELDS] = {
     [F_IMAGE] = {"init_image", "a start picture with the SHA-256", false},
     [F_MASK] = {"mask", "a mask with the SHA-256", false},
     [F_STRENGTH] = {"strength", "strength", false},
+    [F_SAVERS] = {"savers", "step savers", false},
     [F_VERSION] = {"version", "tintype", true},
     [F_PRECISION] = {"precision", "precision", true},
     [F_DEVICE] = {"device", "the device", true},
@@ -207,10 +210,26 @@ static void put_numbers(tt_resume_request *request, const tt_generate_params *p,
         put(request, F_STRENGTH, "%.9g", (double)p->strength);
 }
 
+/* What the request saves of its UNet calls; nothing where it saves nothing. */
+static tt_status put_savers(tt_resume_request *request, const tt_model *model, const tt_generate_params *p,
+                            tt_error *err)
+{
+    tt_text text = {0};
+    tt_call_plan calls = tt_request_calls(model, p);
+    tt_call_plan_write(&calls, &text);
+    tt_status status = tt_text_status(&text, err);
+    if (status == TT_OK && text.n_bytes > 0)
+        put(request, F_SAVERS, "%s", text.bytes + strlen(", "));
+    tt_text_free(&text);
+    return status;
+}
+
 static void put_ways(tt_resume_request *request, const tt_model *model)
 {
     put(request, F_VERSION, "%s", tt_version());
-    put(request, F_PRECISION, "%s", model->is_half ? "f16" : "f32");
+    char form[32];
+    tt_model_form_name(model, form);
+    put(request, F_PRECISION, "%s", form);
     put(request, F_TILING, "%ux%u decoded, %ux%u encoded", model->decoder_tile.width, model->decoder_tile.height,
         model->encoder_tile.width, model->encoder_tile.height);
     if (!model->context->device)
@@ -226,7 +245,7 @@ static tt_status check_memory(const tt_resume_request *request, const tt_generat
 {
     for (size_t i = 0; i < TT_RESUME_N_FIELDS; i++) {
         bool may_lack = (i == F_NEGATIVE && !p->negative_prompt) || (i == F_IMAGE && !p->init_image) ||
-                        (i == F_MASK && !p->mask) || (i == F_STRENGTH && !p->init_image) ||
+                        (i == F_MASK && !p->mask) || (i == F_STRENGTH && !p->init_image) || i == F_SAVERS ||
                         (i >= F_DEVICE && i <= F_KERNELS);
         if (!request->values[i] && !may_lack)
             return tt_fail_memory(err, "the resume file's description", 0);
@@ -246,6 +265,8 @@ tt_status tt_resume_request_make(tt_model *model, const tt_generate_params *para
         status = put_picture(request, F_IMAGE, params->init_image, err);
     if (status == TT_OK)
         status = put_picture(request, F_MASK, params->mask, err);
+    if (status == TT_OK)
+        status = put_savers(request, model, params, err);
     put_numbers(request, params, seed);
     put_ways(request, model);
     if (status == TT_OK)

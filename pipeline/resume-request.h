@@ -12,7 +12,7 @@ typedef struct tt_resume_field {
     bool is_way;       /* says how the run is computed, not what: a difference warns */
 } tt_resume_field;
 
-enum { TT_RESUME_SEED = 0, TT_RESUME_N_FIELDS = 21 };
+enum { TT_RESUME_SEED = 0, TT_RESUME_N_FIELDS = 22 };
 
 /* Field `index` below TT_RESUME_N_FIELDS; static storage. */
 const tt_resume_field *tt_resume_field_at(size_t index);

@@ -1,6 +1,7 @@
 /* resume.c - writing and reading the state of a run. */
 #include "pipeline/resume.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PREFIX "tintype.resume."
 
@@ -42,13 +42,6 @@ struct tt_resume {
     float *samples; /* the sampler's state on its way */
     uint32_t counters[TT_SCHEDULER_COUNTERS], words[TT_RNG_WORDS];
 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 /* ---- texts and digest */
 
@@ -412,9 +405,9 @@ tt_status tt_resume_save(tt_resume *resume, const tt_resume_parts *parts, uint32
     tt_error inner = {{0}};
     if (!resume || resume->file)
         return TT_OK;
-    double begun = now_ms();
+    double begun = tt_clock_ms();
     tt_status status = write_state(resume, parts, n_done, &inner);
-    resume->write_ms += now_ms() - begun;
+    resume->write_ms += tt_clock_ms() - begun;
     if (status == TT_OK) {
         resume->has_written = true;
         return TT_OK;

@@ -135,7 +135,7 @@ static tt_status check(const tt_model *model, const tt_stage_params *p, tt_error
                        tt_model_files_path(model->files));
     if (!model->scheduler && !p->scheduler_config)
         return tt_fail(err, TT_ERROR_ARGUMENT, "the model brings no scheduler; give a scheduler config");
-    return TT_OK;
+    return tt_savers_check(&p->savers, &model->unet_config, err);
 }
 
 tt_status tt_stage_denoise(tt_model *model, const tt_stage_params *p, const tt_arrays *in, tt_arrays *out,
@@ -149,6 +149,7 @@ tt_status tt_stage_denoise(tt_model *model, const tt_stage_params *p, const tt_a
                             .strength = p->strength,
                             .eta = p->eta,
                             .cfg_scale = p->cfg_scale,
+                            .savers = &p->savers,
                             .condition = &condition,
                             .draw = draw_from_tape,
                             .draw_user = &tape,

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs every check, or the parts named: scripts/check.sh [PART...]
-# Parts go on after a failed one, so that one run shows everything; the exit status is 0 when all passed.
+# Parts go on after a failed one, so that one run shows everything; the exit status is 0 when all passed. A part that
+# cannot run here (status 77) says so, and the summary says it again.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-all_parts=(format edges header gcc exports vocabulary tests rusticl oclgrind clang asan aarch64)
+all_parts=(format edges header spir gcc exports vocabulary tests rusticl oclgrind intel clang asan aarch64)
 builds=build/check
 jobs=${JOBS:-$(nproc)}
 generator=()
@@ -51,16 +52,21 @@ part_header() {
     done
 }
 
+# GPU programs compile for every option and extension that phones have, whatever this machine has.
+part_spir() {
+    scripts/check-spir.sh
+}
+
 part_gcc() {
     configure_and_build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release -DTINTYPE_WERROR=ON
 }
 
 # The shared library exports what the public header declares: no less, no more.
 part_exports() {
-    sed -nE 's/^TT_API[^(]*[ *](tt_[a-z0-9_]+)\(.*/\1/p' include/tintype/tintype.h | sort -u >"$builds/declared.txt"
+    sed -nE 's/^TT_API[^(]*[ *](tt_[a-z0-9_]+)\(.*/\1/p' include/tintype/*.h | sort -u >"$builds/declared.txt"
     nm -D --defined-only "$builds/gcc/libtintype.so" | awk '{ print $3 }' | sort -u >"$builds/exported.txt"
     if ! diff "$builds/declared.txt" "$builds/exported.txt"; then
-        echo "exports: '<' is declared in tintype.h and not exported, '>' the other way round"
+        echo "exports: '<' is declared in include/tintype and not exported, '>' the other way round"
         return 1
     fi
 }
@@ -92,6 +98,21 @@ part_oclgrind() {
             -R '^kernels\.(common|dequantize|matrix|pack)$'
 }
 
+# Intel's OpenCL runtime for CPUs runs what no other device here can: half arithmetic, sub-groups and dot products, as
+# phones have them. It is a test device, named by TINTYPE_INTEL_OCL or found in build/intel-ocl:
+#     python3 -m venv build/intel-ocl
+#     build/intel-ocl/bin/pip install intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0
+part_intel() {
+    local library=${TINTYPE_INTEL_OCL:-$PWD/build/intel-ocl/lib/libintelocl.so}
+    if [ ! -r "$library" ]; then
+        echo "intel: SKIPPED. $library is not there, so NO KERNEL WITH HALF ARITHMETIC, SUB-GROUPS OR KHRONOS DOT"
+        echo "intel: PRODUCTS WAS RUN. To run them: python3 -m venv build/intel-ocl &&"
+        echo "intel: build/intel-ocl/bin/pip install intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0"
+        return 77
+    fi
+    OCL_ICD_VENDORS=$library TT_TEST_SMALL=1 TT_TEST_FAMILY=plain run_tests intel gcc -L '^kernels$'
+}
+
 part_clang() {
     configure_and_build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DTINTYPE_WERROR=ON
 }
@@ -99,7 +120,7 @@ part_clang() {
 part_asan() {
     configure_and_build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DTINTYPE_SANITIZE=address,undefined &&
-        TT_TEST_SMALL=1 run_tests asan asan -L '^(unit|cli|fuzz|kernels|example)$'
+        TT_TEST_SMALL=1 run_tests asan asan -L '^(unit|cli|fuzz|kernels|example|service)$'
 }
 
 # The cross build for 64-bit ARM, and its host-only tests in an emulator; tests of the device are skipped there.
@@ -127,12 +148,15 @@ for part in "${parts[@]}"; do
     fi
     echo "==== $part"
     start=$SECONDS
-    if "part_$part"; then
-        verdict=ok
-    else
+    "part_$part"
+    case $? in
+    0) verdict=ok ;;
+    77) verdict=SKIPPED ;;
+    *)
         verdict=FAILED
         status=1
-    fi
+        ;;
+    esac
     results+=("$(printf '%-11s %-7s %4d s' "$part" "$verdict" $((SECONDS - start)))")
     echo "---- $part: $verdict, $((SECONDS - start)) s"
 done

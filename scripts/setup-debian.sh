@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (demo) or to build and check (check) on Debian 12 and its relatives:
-#   scripts/setup-debian.sh demo|check
+# Installs what is missing to build (demo), to build the upscale service, too (service), or to build and check (check)
+# on Debian 12 and its relatives:
+#   scripts/setup-debian.sh demo|service|check
 # Says what it installs; quick and silent on the network when nothing is missing.
 set -euo pipefail
 
 goal=${1:-demo}
 build_packages=(cmake gcc libc6-dev make libjansson-dev libpng-dev zlib1g-dev libutf8proc-dev libssl-dev libstb-dev
-    opencl-c-headers)
+    opencl-c-headers libcurl4-openssl-dev)
+service_packages=(libsqlite3-dev libpq-dev libmicrohttpd-dev libseccomp-dev)
 check_packages=(libcmocka-dev ninja-build git clang clang-format libclang-rt-14-dev g++ pocl-opencl-icd
     ocl-icd-libopencl1 mesa-opencl-icd oclgrind python3 python3-pip gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    qemu-user-static)
+    qemu-user-static postgresql)
 
 case $goal in
 demo) wanted=("${build_packages[@]}") ;;
-check) wanted=("${build_packages[@]}" "${check_packages[@]}") ;;
+service) wanted=("${build_packages[@]}" "${service_packages[@]}") ;;
+check) wanted=("${build_packages[@]}" "${service_packages[@]}" "${check_packages[@]}") ;;
 *)
-    echo "usage: setup-debian.sh demo|check" >&2
+    echo "usage: setup-debian.sh demo|service|check" >&2
     exit 2
     ;;
 esac
@@ -35,7 +38,7 @@ END
 fi
 
 # The demo runs on whatever OpenCL there is; only a machine with none is given PoCL.
-if [ "$goal" = demo ]; then
+if [ "$goal" != check ]; then
     ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
     "$ldconfig" -p 2>/dev/null | grep -q 'libOpenCL\.so\.1' || wanted+=(ocl-icd-libopencl1)
     compgen -G '/etc/OpenCL/vendors/*.icd' >/dev/null || wanted+=(pocl-opencl-icd ocl-icd-libopencl1)

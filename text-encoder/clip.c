@@ -165,6 +165,16 @@ static tt_status prepare(tt_clip *clip, uint32_t batch, uint32_t n_tokens, uint3
     return status;
 }
 
+tt_status tt_clip_tune(tt_clip *clip, uint32_t batch, uint32_t n_tokens, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = prepare(clip, batch, n_tokens, 1, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(clip->graph, tuner, err);
+    tt_graph_destroy(clip->graph);
+    clip->graph = NULL;
+    return status;
+}
+
 static tt_status check_request(const tt_clip_config *c, const int32_t *ids, uint32_t batch, uint32_t n_tokens,
                                uint32_t clip_skip, tt_error *err)
 {
@@ -286,4 +296,14 @@ tt_status tt_clip_store(tt_clip *clip, tt_weight_store **store, tt_error *err)
     tt_status status = need_store(clip, err);
     *store = clip->store;
     return status;
+}
+
+tt_recorder *tt_clip_recorder(tt_clip *clip)
+{
+    return clip->graph ? tt_graph_recorder(clip->graph) : NULL;
+}
+
+size_t tt_clip_arena_bytes(const tt_clip *clip)
+{
+    return clip->graph ? tt_graph_arena_bytes(clip->graph) : 0;
 }

@@ -3,6 +3,7 @@
 #define TT_TEXT_ENCODER_CLIP_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 
 typedef struct tt_clip_config {
     uint32_t n_vocabulary, hidden, intermediate, n_layers, n_heads, n_positions;
@@ -58,6 +59,9 @@ typedef struct tt_clip_output {
 tt_status tt_clip_encode(tt_clip *clip, const int32_t *ids, uint32_t batch, uint32_t n_tokens, uint32_t clip_skip,
                          const tt_clip_output *output, tt_error *err);
 
+/* Measures the variants of the ops of a shape (graph/tuner.h). */
+tt_status tt_clip_tune(tt_clip *clip, uint32_t batch, uint32_t n_tokens, tt_tuner *tuner, tt_error *err);
+
 /* What an encode of [batch][n_tokens] needs and does, and which weights it uses; without a device
  * (tt_graph_forecast_of). */
 tt_status tt_clip_forecast(const tt_kernels *kernels, const tt_clip_config *config, tt_weights *weights, uint32_t batch,
@@ -70,6 +74,11 @@ void tt_clip_set_weight_limit(tt_clip *clip, uint64_t resident_bytes, uint32_t n
 /* Frees weights and activations on the device; the next encode uploads again. */
 void tt_clip_release_device(tt_clip *clip);
 uint64_t tt_clip_weight_bytes(const tt_clip *clip);
+
+/* The launches of a pass and its activations, for profiles: of the last encode; NULL, 0 before it, and NULL when
+ * weights pass through. */
+tt_recorder *tt_clip_recorder(tt_clip *clip);
+size_t tt_clip_arena_bytes(const tt_clip *clip);
 
 /* The store of its weights, to observe or replace them (graph/observe.h); made when it is not there yet, and gone after
  * tt_clip_release_device. */

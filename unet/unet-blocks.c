@@ -7,7 +7,7 @@
 
 tt_value tt_unet_traced(const tt_unet_builder *b, tt_value value, const char *name, bool channels_last)
 {
-    if (b->trace)
+    if (b->shape->trace)
         tt_graph_output(b->graph, value, name, channels_last);
     return value;
 }
@@ -57,8 +57,10 @@ typedef struct heads {
     uint32_t n, size;
 } heads;
 
-/* Self-attention with q, k, v as one stacked layer; x + to_out(attention(norm(x))). */
-static tt_value self_attention(tt_unet_builder *b, tt_value x, heads h, const char *block)
+/* Self-attention with q, k, v as one stacked layer; x + to_out(attention(norm(x))). Fewer keys: every second row and
+ * column of keys and values (ToDo: Smith et al., arXiv 2402.13573); choosing positions behind the projection gives what
+ * choosing before it does, and weights stay stacked as they are. */
+static tt_value self_attention(tt_unet_builder *b, tt_value x, heads h, bool fewer_keys, const char *block)
 {
     tt_graph *g = b->graph;
     uint32_t n = h.n * h.size;
@@ -70,8 +72,11 @@ static tt_value self_attention(tt_unet_builder *b, tt_value x, heads h, const ch
                                                    .n_outs = (const uint32_t[]){n, n, n},
                                                    .n_names = 3,
                                                    .no_bias = true});
-    tt_value a = tt_graph_attention(g, tt_graph_channels(g, qkv, 0, n), tt_graph_channels(g, qkv, n, n),
-                                    tt_graph_channels(g, qkv, 2 * n, n), h.n, false);
+    tt_value kv = tt_graph_channels(g, qkv, n, 2 * n);
+    if (fewer_keys)
+        kv = tt_graph_every_second(g, kv);
+    tt_value a = tt_graph_attention(g, tt_graph_channels(g, qkv, 0, n), tt_graph_channels(g, kv, 0, n),
+                                    tt_graph_channels(g, kv, n, n), h.n, false);
     return tt_graph_linear(g, a,
                            &(tt_linear_op){.name = tt_layer_join(block, "attn1.to_out.0").text,
                                            .n_out = tt_graph_shape(g, x).channels,
@@ -121,7 +126,8 @@ static tt_value transformer_block(tt_unet_builder *b, tt_value x, uint32_t index
     uint32_t size = place.channels / place.n_heads;
     char block[TT_MAX_NAME];
     tt_unet_unit_name(b->config, &unit, block);
-    x = self_attention(b, x, (heads){tt_unet_heads_left(b->config, index, layer, false), size}, block);
+    x = self_attention(b, x, (heads){tt_unet_heads_left(b->config, index, layer, false), size},
+                       tt_unet_is_fine(b->config, index, b->shape->kv_downsample), block);
     x = cross_attention(b, x, (heads){tt_unet_heads_left(b->config, index, layer, true), size}, block);
     return tt_unet_traced(b, feed_forward(b, x, block), block, true);
 }

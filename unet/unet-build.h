@@ -5,10 +5,18 @@
 #include "graph/graph.h"
 #include "unet/unet.h"
 
-/* Appends the whole network to graph. Arrays: inputs "sample", "time" [batch][channels[0]] (sinusoids),
- * static "context", "timestep_cond" (LCM) and "added" [batch][addition_input_dim] (SDXL); output "out". `config` is
- * what is built, `stored` what the weights are for: the same, or the same with less removed. Time projections are
- * stacked as `stored` has them, so that graphs that lack different blocks share that matrix. */
+/* Embeddings that are computed together: those of n_slots timesteps, for each of n_images images where they depend on
+ * more than the timestep (SDXL, LCM). */
+typedef struct tt_unet_times {
+    uint32_t n_images, n_slots;
+} tt_unet_times;
+tt_unet_times tt_unet_times_of(const tt_unet_config *config, uint32_t batch);
+
+/* Appends the whole network to graph. Arrays, with n_images and n_slots of tt_unet_times_of: inputs "sample",
+ * "time_index" [batch] (image * n_slots + slot), static "context", "time" [n_images][n_slots][channels[0]] (sinusoids),
+ * "timestep_cond" [n_images][n_slots][time_cond_dim] (LCM) and "added" [n_images][n_slots][addition_input_dim] (SDXL);
+ * output "out". `config` is what is built, `stored` what the weights are for: the same, or the same with less removed.
+ * Time projections are stacked as `stored` has them, so that graphs that lack different blocks share that matrix. */
 void tt_unet_build(tt_graph *graph, const tt_unet_config *stored, const tt_unet_config *config,
                    const tt_unet_shape *shape);
 
@@ -17,9 +25,9 @@ typedef struct tt_unet_builder {
     tt_graph *graph;
     const tt_unet_config *stored, *config;
     tt_value context;
-    tt_value time_projections; /* time embedding projected for all residual blocks, one after the other in channels */
+    tt_value time_projections; /* [batch, ...]: time embedding projected for all residual blocks, in their order */
     uint32_t next_projection;  /* channels of time_projections already used */
-    bool trace;
+    const tt_unet_shape *shape;
 } tt_unet_builder;
 
 /* In traced graphs, makes a module's output readable under its name; returns the value. */

@@ -30,6 +30,7 @@ uint32_t tt_unet_n_places(const tt_unet_config *c)
 static tt_unet_place at_level(const tt_unet_config *c, uint32_t level, uint32_t index, bool has_attention)
 {
     return (tt_unet_place){.index = index,
+                           .level = level,
                            .channels = c->channels[level],
                            .n_layers = has_attention ? c->transformer_layers[level] : 0,
                            .n_heads = c->n_heads[level]};
@@ -51,6 +52,17 @@ tt_unet_place tt_unet_place_at(const tt_unet_config *c, uint32_t index)
         snprintf(place.path, sizeof place.path, "up_blocks.%u", block);
     }
     return place;
+}
+
+bool tt_unet_is_fine(const tt_unet_config *c, uint32_t place, uint32_t n)
+{
+    uint32_t finest = UINT32_MAX, level = tt_unet_place_at(c, place).level;
+    for (uint32_t i = 0; i < tt_unet_n_places(c); i++) {
+        tt_unet_place other = tt_unet_place_at(c, i);
+        if (other.n_layers > 0 && other.level < finest)
+            finest = other.level;
+    }
+    return finest != UINT32_MAX && level - finest < n;
 }
 
 /* ---- names */

@@ -17,6 +17,7 @@
 typedef struct tt_unet_place {
     char path[24];     /* "down_blocks.1", "mid_block" */
     uint32_t index;    /* of both in path: "resnets.0", "attentions.0" */
+    uint32_t level;    /* of resolution, 0: the finest */
     uint32_t channels; /* behind it */
     uint32_t n_layers; /* transformer blocks, 0: no attention module */
     uint32_t n_heads;
@@ -30,6 +31,9 @@ tt_unet_place tt_unet_place_at(const tt_unet_config *config, uint32_t index);
 uint32_t tt_unet_down_place(const tt_unet_config *config, uint32_t block, uint32_t layer);
 uint32_t tt_unet_mid_place(const tt_unet_config *config, uint32_t layer);
 uint32_t tt_unet_up_place(const tt_unet_config *config, uint32_t block, uint32_t layer);
+
+/* True when the self-attention behind a place is at one of the n finest resolutions that have attention. */
+bool tt_unet_is_fine(const tt_unet_config *config, uint32_t place, uint32_t n);
 
 /* A part that can be named. */
 typedef enum tt_unet_unit_kind {

@@ -1,5 +1,6 @@
 /* tiles.c - places, weights and sums of overlapping tiles. */
 #include "vae/tiles.h"
+#include "base/pieces.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,26 +11,19 @@ static uint32_t overlap_of(uint32_t tile)
     return quarter > TT_MIN_OVERLAP ? quarter : TT_MIN_OVERLAP;
 }
 
-static uint32_t count_tiles(uint32_t size, uint32_t tile)
-{
-    uint32_t overlap = overlap_of(tile), step = tile > overlap ? tile - overlap : 1;
-    return size <= tile ? 1 : 1 + (size - tile + step - 1) / step;
-}
-
 tt_tiling tt_tiling_make(uint32_t height, uint32_t width, tt_vae_tile tile)
 {
     tt_tiling t = {.height = height, .width = width};
     t.tile_height = tile.height == 0 || tile.height > height ? height : tile.height;
     t.tile_width = tile.width == 0 || tile.width > width ? width : tile.width;
-    t.n_rows = count_tiles(height, t.tile_height);
-    t.n_columns = count_tiles(width, t.tile_width);
+    t.n_rows = tt_pieces_count(height, t.tile_height, overlap_of(t.tile_height));
+    t.n_columns = tt_pieces_count(width, t.tile_width, overlap_of(t.tile_width));
     return t;
 }
 
 static uint32_t tile_start(uint32_t index, uint32_t size, uint32_t tile)
 {
-    uint32_t overlap = overlap_of(tile), start = index * (tile > overlap ? tile - overlap : 1);
-    return start + tile > size ? size - tile : start;
+    return tt_pieces_start(index, size, tile, overlap_of(tile));
 }
 
 void tt_tiling_place(const tt_tiling *t, uint32_t index, uint32_t *top, uint32_t *left)

@@ -1,4 +1,6 @@
-/* vae-kl.c - AutoencoderKL as graphs. All its norms have epsilon 1e-6. */
+/* vae-kl.c - AutoencoderKL as graphs. All its norms have epsilon 1e-6.
+ *
+ * Layers that no residual goes around are not multiplied in int8: their rounding would reach the picture undamped. */
 #include "graph/layer-name.h"
 #include "vae/vae-build.h"
 
@@ -66,10 +68,10 @@ void tt_vae_build_kl_decoder(tt_graph *g, const tt_vae_config *c, uint32_t heigh
         }
         snprintf(name, sizeof name, "decoder.up_blocks.%u.upsamplers.0.conv", i);
         if (i < last)
-            x = tt_graph_conv3x3(g, x, &(tt_conv_op){.name = name, .n_out = n, .mode = TT_CONV_UP});
+            x = tt_graph_conv3x3(g, x, &(tt_conv_op){.name = name, .n_out = n, .mode = TT_CONV_UP, .keep_half = true});
     }
     x = tt_graph_group_norm(g, x, TT_NONE, "decoder.conv_norm_out", c->n_groups, norm_eps, true);
-    x = tt_graph_conv3x3(g, x, &(tt_conv_op){.name = "decoder.conv_out", .n_out = 3});
+    x = tt_graph_conv3x3(g, x, &(tt_conv_op){.name = "decoder.conv_out", .n_out = 3, .keep_half = true});
     tt_graph_output(g, x, "image", false);
 }
 

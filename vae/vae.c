@@ -86,6 +86,15 @@ uint64_t tt_vae_weight_bytes(const tt_vae *vae)
     return tt_vae_half_bytes(vae, true) + tt_vae_half_bytes(vae, false);
 }
 
+/* Of one half. Only AutoencoderKL's decoder, by far the largest piece, multiplies int8. */
+static tt_kernels kernels_of(const tt_kernels *kernels, const tt_vae_config *config, bool is_decoder)
+{
+    tt_kernels own = *kernels;
+    if (own.arithmetic == TT_ARITHMETIC_INT8 && !(is_decoder && config->kind == TT_VAE_KL))
+        own.arithmetic = TT_ARITHMETIC_HALF;
+    return own;
+}
+
 /* One half for one picture of this input size. */
 typedef struct tt_vae_request {
     const tt_vae_config *config;
@@ -108,7 +117,8 @@ tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config
                           tt_error *err)
 {
     tt_vae_request request = {config, is_decoder, height, width};
-    return tt_graph_forecast_of(kernels, is_decoder ? "vae decoder" : "vae encoder", weights, build, &request, store,
+    tt_kernels own = kernels_of(kernels, config, is_decoder);
+    return tt_graph_forecast_of(&own, is_decoder ? "vae decoder" : "vae encoder", weights, build, &request, store,
                                 forecast, err);
 }
 
@@ -118,8 +128,8 @@ static tt_status need_store(tt_vae *vae, bool is_decoder, tt_weight_store **stor
     tt_weight_store **kept = is_decoder ? &vae->decoder_store : &vae->encoder_store;
     tt_status status = TT_OK;
     if (!*kept) {
-        status =
-            tt_weight_store_create(&vae->kernels, is_decoder ? vae->decoder_weights : vae->encoder_weights, kept, err);
+        tt_kernels kernels = kernels_of(&vae->kernels, &vae->config, is_decoder);
+        status = tt_weight_store_create(&kernels, is_decoder ? vae->decoder_weights : vae->encoder_weights, kept, err);
         if (status == TT_OK)
             tt_weight_store_set_limit(*kept, vae->resident_bytes, vae->n_slots);
     }
@@ -134,9 +144,10 @@ static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t
         return TT_OK;
     tt_vae_release_graph(vae);
     tt_weight_store *store = NULL;
+    tt_kernels kernels = kernels_of(&vae->kernels, &vae->config, is_decoder);
     tt_status status = need_store(vae, is_decoder, &store, err);
     if (status == TT_OK)
-        status = tt_graph_create(&vae->kernels, is_decoder ? "vae decoder" : "vae encoder", store, &vae->graph, err);
+        status = tt_graph_create(&kernels, is_decoder ? "vae decoder" : "vae encoder", store, &vae->graph, err);
     if (status != TT_OK)
         return status;
     build(vae->graph, &(tt_vae_request){&vae->config, is_decoder, height, width});
@@ -146,6 +157,15 @@ static tt_status prepare(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t
     vae->graph_is_decoder = is_decoder;
     vae->graph_height = height;
     vae->graph_width = width;
+    return status;
+}
+
+tt_status tt_vae_tune(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_tuner *tuner, tt_error *err)
+{
+    tt_status status = prepare(vae, is_decoder, height, width, err);
+    if (status == TT_OK)
+        status = tt_graph_tune(vae->graph, tuner, err);
+    tt_vae_release_graph(vae);
     return status;
 }
 
@@ -323,4 +343,14 @@ tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_
 tt_status tt_vae_decoder_store(tt_vae *vae, tt_weight_store **store, tt_error *err)
 {
     return need_store(vae, true, store, err);
+}
+
+tt_recorder *tt_vae_recorder(tt_vae *vae)
+{
+    return vae->graph ? tt_graph_recorder(vae->graph) : NULL;
+}
+
+size_t tt_vae_arena_bytes(const tt_vae *vae)
+{
+    return vae->graph ? tt_graph_arena_bytes(vae->graph) : 0;
 }

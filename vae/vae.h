@@ -3,6 +3,7 @@
 #define TT_VAE_VAE_H
 
 #include "graph/graph.h"
+#include "graph/tuner.h"
 #include "vae/tiles.h"
 
 enum { TT_VAE_MAX_BLOCKS = 8 };
@@ -75,6 +76,9 @@ tt_status tt_vae_decode(tt_vae *vae, const float *latent, uint32_t batch, uint32
 tt_status tt_vae_encode(tt_vae *vae, const float *image, uint32_t batch, uint32_t height, uint32_t width, float *mean,
                         float *logvar, tt_error *err);
 
+/* Measures the variants of the ops of one half over one picture (or tile) of this input size (graph/tuner.h). */
+tt_status tt_vae_tune(tt_vae *vae, bool is_decoder, uint32_t height, uint32_t width, tt_tuner *tuner, tt_error *err);
+
 /* What a pass of one half over one picture (or tile) of this input size needs and does, and which weights it uses;
  * without a device (tt_graph_forecast_of). */
 tt_status tt_vae_forecast(const tt_kernels *kernels, const tt_vae_config *config, tt_weights *weights, bool is_decoder,
@@ -92,6 +96,11 @@ uint64_t tt_vae_weight_bytes(const tt_vae *vae);
 
 /* The share of one half. */
 uint64_t tt_vae_half_bytes(const tt_vae *vae, bool is_decoder);
+
+/* The launches of a pass and its activations, for profiles: of the last decode or encode; NULL, 0 before it, and NULL
+ * when weights pass through. */
+tt_recorder *tt_vae_recorder(tt_vae *vae);
+size_t tt_vae_arena_bytes(const tt_vae *vae);
 
 /* The store of the decoder's weights, to observe or replace them (graph/observe.h); made when it is not there yet, and
  * gone after tt_vae_release_device. */

@@ -18,6 +18,13 @@ double tt_reference_activate(tt_activation activation, double x)
         return x > 0.0 ? x : 0.0;
     case TT_ACT_TANH3:
         return 3.0 * tanh(x / 3.0);
+    case TT_ACT_PRELU:
+        break; /* needs a slope: tt_reference_prelu */
     }
     return x;
+}
+
+double tt_reference_prelu(double slope, double x)
+{
+    return x < 0.0 ? slope * x : x;
 }

@@ -7,4 +7,7 @@
 /* The activation's value at x. */
 double tt_reference_activate(tt_activation activation, double x);
 
+/* TT_ACT_PRELU's. */
+double tt_reference_prelu(double slope, double x);
+
 #endif

@@ -45,17 +45,28 @@ static double correlate(const tt_reference_conv3x3_args *a, uint32_t image, uint
     return sum;
 }
 
+static void compute(const tt_reference_conv3x3_args *args, uint32_t image, uint32_t c, uint32_t y, uint32_t x)
+{
+    size_t at = (((size_t)image * args->n_out + c) * args->out_height + y) * args->out_width + x;
+    double value = correlate(args, image, c, window(args->mode, y, x));
+    value += args->bias != NULL ? args->bias[c] : 0.0f;
+    value += args->image_bias != NULL ? args->image_bias[(size_t)image * args->n_out + c] : 0.0f;
+    value += args->residual != NULL ? args->residual[at] : 0.0f;
+    args->out[at] = (float)(args->activation == TT_ACT_PRELU ? tt_reference_prelu(args->slopes[c], value)
+                                                             : tt_reference_activate(args->activation, value));
+}
+
+void tt_reference_conv3x3_part(const tt_reference_conv3x3_args *args, const tt_reference_rectangle *part)
+{
+    for (uint32_t image = part->image; image < part->image + part->n_images; image++)
+        for (uint32_t c = 0; c < args->n_out; c++)
+            for (uint32_t y = part->y; y < part->y + part->height; y++)
+                for (uint32_t x = part->x; x < part->x + part->width; x++)
+                    compute(args, image, c, y, x);
+}
+
 void tt_reference_conv3x3(const tt_reference_conv3x3_args *args)
 {
-    size_t at = 0;
-    for (uint32_t image = 0; image < args->batch; image++)
-        for (uint32_t c = 0; c < args->n_out; c++)
-            for (uint32_t y = 0; y < args->out_height; y++)
-                for (uint32_t x = 0; x < args->out_width; x++, at++) {
-                    double value = correlate(args, image, c, window(args->mode, y, x));
-                    value += args->bias != NULL ? args->bias[c] : 0.0f;
-                    value += args->image_bias != NULL ? args->image_bias[(size_t)image * args->n_out + c] : 0.0f;
-                    value += args->residual != NULL ? args->residual[at] : 0.0f;
-                    args->out[at] = (float)tt_reference_activate(args->activation, value);
-                }
+    tt_reference_rectangle all = {.n_images = args->batch, .height = args->out_height, .width = args->out_width};
+    tt_reference_conv3x3_part(args, &all);
 }

@@ -14,9 +14,16 @@ typedef struct tt_reference_conv3x3_args {
     const float *image_bias; /* [batch][n_out] or NULL */
     const float *residual;   /* [batch][n_out][out_height][out_width] or NULL */
     tt_activation activation;
-    float *out; /* [batch][n_out][out_height][out_width] */
+    const float *slopes; /* [n_out], of PReLU */
+    float *out;          /* [batch][n_out][out_height][out_width] */
 } tt_reference_conv3x3_args;
 
 void tt_reference_conv3x3(const tt_reference_conv3x3_args *args);
+
+/* The same for a rectangle of the outputs of some images. */
+typedef struct tt_reference_rectangle {
+    uint32_t image, y, x, n_images, height, width;
+} tt_reference_rectangle;
+void tt_reference_conv3x3_part(const tt_reference_conv3x3_args *args, const tt_reference_rectangle *part);
 
 #endif

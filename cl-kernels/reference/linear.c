@@ -25,6 +25,8 @@ void tt_reference_linear(const tt_reference_linear_args *args)
                     value *= tt_reference_activate(TT_ACT_GELU, dot(args, image, c + n_results, p));
                 if (args->residual != NULL)
                     value += args->residual[at];
-                args->out[at] = (float)tt_reference_activate(args->activation, value);
+                args->out[at] =
+                    (float)(args->activation == TT_ACT_PRELU ? tt_reference_prelu(args->slopes[c], value)
+                                                             : tt_reference_activate(args->activation, value));
             }
 }

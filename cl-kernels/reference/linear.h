@@ -11,8 +11,9 @@ typedef struct tt_reference_linear_args {
     const float *bias;     /* [n_out] or NULL */
     const float *residual; /* [batch][n_out][n_positions] or NULL */
     tt_activation activation;
-    bool is_geglu; /* out has n_out / 2 channels: value * gelu(gate), values are the first half of the outputs */
-    float *out;    /* [batch][n_out or n_out / 2][n_positions] */
+    const float *slopes; /* [n_out], of PReLU */
+    bool is_geglu;       /* out has n_out / 2 channels: value * gelu(gate), values are the first half of the outputs */
+    float *out;          /* [batch][n_out or n_out / 2][n_positions] */
 } tt_reference_linear_args;
 
 void tt_reference_linear(const tt_reference_linear_args *args);

@@ -55,14 +55,8 @@ static void close_bench(bench *b)
 
 static json_t *run_json(bench *b, const char *second)
 {
-    json_error_t error;
-    cli_run run = RUN("compare", "-m", SD1, "-m", second, "--prompts", b->prompts, SMALL, "--json");
-    assert_fine(&run, "compare --json");
-    json_t *root = json_loads(run.out, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL)
-        fail_msg("%s in line %d: %.500s", error.text, error.line, run.out);
-    cli_run_free(&run);
-    return root;
+    return expect_json(RUN("compare", "-m", SD1, "-m", second, "--prompts", b->prompts, SMALL, "--json"),
+                       "compare --json");
 }
 
 static const json_t *model_of(const json_t *root, size_t index)

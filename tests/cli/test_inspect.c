@@ -26,12 +26,7 @@ static void shows(const char *path, const char *text)
 
 static json_t *inspect_json(const char *path)
 {
-    cli_run run = RUN("inspect", path, "--json");
-    assert_fine(&run, "inspect --json");
-    json_t *root = json_loads(run.out, 0, NULL);
-    assert_non_null(root);
-    cli_run_free(&run);
-    return root;
+    return expect_json(RUN("inspect", path, "--json"), "inspect --json");
 }
 
 static void test_containers(void **state)

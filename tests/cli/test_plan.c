@@ -15,31 +15,6 @@
 #define MODELS "tests/golden/data/models/"
 #define SD1 MODELS "sd1"
 
-static void expect_out(cli_run run, const char *mention)
-{
-    assert_fine(&run, mention);
-    if (strstr(run.out, mention) == NULL)
-        fail_msg("stdout should mention \"%s\": %s", mention, run.out);
-    cli_run_free(&run);
-}
-
-static void expect_refused(cli_run run, int code, const char *mention)
-{
-    assert_refused(&run, code, mention, mention);
-    cli_run_free(&run);
-}
-
-static json_t *plan_json(cli_run run)
-{
-    json_error_t error;
-    assert_fine(&run, "plan --json");
-    json_t *root = json_loads(run.out, 0, &error);
-    if (root == NULL)
-        fail_msg("no JSON: %s in %s", error.text, run.out);
-    cli_run_free(&run);
-    return root;
-}
-
 static double number(const json_t *root, const char *part, const char *key)
 {
     const json_t *object = part ? json_object_get(root, part) : root, *value = json_object_get(object, key);
@@ -62,8 +37,8 @@ static void test_text(void **state)
 static void test_json(void **state)
 {
     (void)state;
-    json_t *root =
-        plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "euler", "--json"));
+    json_t *root = expect_json(
+        RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "euler", "--json"), "plan --json");
     assert_string_equal(json_string_value(json_object_get(root, "mode")), "resident");
     assert_true(json_is_true(json_object_get(root, "fits")));
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 5);
@@ -76,8 +51,9 @@ static void test_json(void **state)
     double flops = number(root, "unet", "flops");
     json_decref(root);
     /* A method of two calls a step, no guidance: half the work a call, twice the calls (less one). */
-    root = plan_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "heun", "--cfg-scale",
-                         "1", "-b", "2", "--json"));
+    root = expect_json(RUN("plan", "-m", SD1, "-W", "32", "-H", "24", "--steps", "5", "--sampler", "heun",
+                           "--cfg-scale", "1", "-b", "2", "--json"),
+                       "plan --json");
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 2 * 9);
     assert_true(number(root, "unet", "flops") < 0.51 * flops);
     json_decref(root);
@@ -93,8 +69,9 @@ static void test_start_picture(void **state)
     cli_run run = RUN("-m", SD1, "-p", "x", "-W", "32", "-H", "24", "--steps", "1", "-q", "-o", path);
     assert_fine(&run, "generate");
     cli_run_free(&run);
-    json_t *root = plan_json(
-        RUN("plan", "-m", SD1, "-i", path, "--strength", "0.5", "--steps", "4", "--sampler", "euler", "--json"));
+    json_t *root = expect_json(
+        RUN("plan", "-m", SD1, "-i", path, "--strength", "0.5", "--steps", "4", "--sampler", "euler", "--json"),
+        "plan --json");
     assert_int_equal((int)number(root, NULL, "width"), 32);
     assert_int_equal((int)number(root, NULL, "n_unet_calls"), 2);
     assert_true(number(root, "vae_encoder", "n_passes") == 1 && number(root, "vae_encoder", "weight_bytes") > 0);

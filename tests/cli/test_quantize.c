@@ -58,12 +58,6 @@ static void fine(cli_run run, const char *what)
     cli_run_free(&run);
 }
 
-static void refused(cli_run run, int code, const char *mention)
-{
-    assert_refused(&run, code, mention, mention);
-    cli_run_free(&run);
-}
-
 static uint64_t size_of(const char *path)
 {
     struct stat info;
@@ -217,7 +211,7 @@ static void test_prune(void **state)
     share = number_after(run.out, "\"n_pruned\": ") / number_after(run.out, "\"n_prunable\": ");
     assert_true(share >= 0.4999 && share < 0.5001);
     cli_run_free(&run);
-    refused(RUN("quantize", MINI, "-o", p->out, "--type", "q4_0", "--prune", "1"), 2, "--prune");
+    expect_refused(RUN("quantize", MINI, "-o", p->out, "--type", "q4_0", "--prune", "1"), 2, "--prune");
 }
 
 static void write_prompts(const place *p, char *path, int n)
@@ -240,9 +234,11 @@ static void test_calibrate(void **state)
     assert_true(number_after(run.out, "\"unweighted\": ") >= 1.0);
     cli_run_free(&run);
     temp_folder_write_text(&p->folder, "prompts.txt", "# nothing\n\n");
-    refused(RUN("quantize", SD1, "-o", p->out, "--type", "q4_0", "--calibrate", prompts), 1, "no prompts");
-    refused(RUN("quantize", SD1, "-o", p->out, "--type", "q4_0", "--calibrate", "/nonexistent"), 1, "/nonexistent");
-    refused(RUN("quantize", MODELS "components/taesd", "-o", p->out, "--type", "q4_0", "--calibrate", prompts), 1, "");
+    expect_refused(RUN("quantize", SD1, "-o", p->out, "--type", "q4_0", "--calibrate", prompts), 1, "no prompts");
+    expect_refused(RUN("quantize", SD1, "-o", p->out, "--type", "q4_0", "--calibrate", "/nonexistent"), 1,
+                   "/nonexistent");
+    expect_refused(RUN("quantize", MODELS "components/taesd", "-o", p->out, "--type", "q4_0", "--calibrate", prompts),
+                   1, "");
 }
 
 static void test_mixed(void **state)
@@ -272,10 +268,11 @@ static void test_mixed(void **state)
     uint64_t rough = size_of(p->other);
     fine(RUN("quantize", SD1, "-o", p->other, "--mixed", "40dB", "--table", table, "-q"), "a fidelity");
     assert_true(size_of(p->other) >= rough);
-    refused(RUN("quantize", SD1, "-o", p->other, "--mixed", "10kB", "--table", table), 1, "smallest possible");
-    refused(RUN("quantize", MODELS "lcm", "-o", p->other, "--mixed", size, "--table", table), 1, "another model");
+    expect_refused(RUN("quantize", SD1, "-o", p->other, "--mixed", "10kB", "--table", table), 1, "smallest possible");
+    expect_refused(RUN("quantize", MODELS "lcm", "-o", p->other, "--mixed", size, "--table", table), 1,
+                   "another model");
     temp_folder_write_text(&p->folder, "table.json", "{\"format\": \"x\"}");
-    refused(RUN("quantize", SD1, "-o", p->other, "--mixed", size, "--table", table), 1, "no table");
+    expect_refused(RUN("quantize", SD1, "-o", p->other, "--mixed", size, "--table", table), 1, "no table");
 }
 
 /* ---- refusals */
@@ -284,25 +281,25 @@ static void test_refused(void **state)
 {
     place *p = *state;
     char copy[TT_TEMP_PATH], link_path[TT_TEMP_PATH];
-    refused(RUN("quantize", SD1, "--type", "q8_0"), 2, "-o FILE");
-    refused(RUN("quantize", SD1, "-o", p->out), 2, "--type");
-    refused(RUN("quantize", "-o", p->out, "--type", "q8_0"), 2, "MODEL");
-    refused(RUN("quantize", SD1, "-o", p->out, "--type", "q9_9"), 1, "q9_9");
-    refused(RUN("quantize", SD1, "-o", p->out, "--type", "q8_0", "--rules", "(=q4_0"), 1, "regular expression");
-    refused(RUN("quantize", SD1, "-o", p->out, "--mixed", "much"), 2, "--mixed");
-    refused(RUN("quantize", "/nonexistent", "-o", p->out, "--type", "q8_0"), 1, "/nonexistent");
-    refused(RUN("quantize", SD1, "-o", "/nonexistent/out.gguf", "--type", "q8_0"), 1, "no folder");
-    refused(RUN("quantize", SD1, "-o", p->folder.path, "--type", "q8_0"), 1, "folder");
+    expect_refused(RUN("quantize", SD1, "--type", "q8_0"), 2, "-o FILE");
+    expect_refused(RUN("quantize", SD1, "-o", p->out), 2, "--type");
+    expect_refused(RUN("quantize", "-o", p->out, "--type", "q8_0"), 2, "MODEL");
+    expect_refused(RUN("quantize", SD1, "-o", p->out, "--type", "q9_9"), 1, "q9_9");
+    expect_refused(RUN("quantize", SD1, "-o", p->out, "--type", "q8_0", "--rules", "(=q4_0"), 1, "regular expression");
+    expect_refused(RUN("quantize", SD1, "-o", p->out, "--mixed", "much"), 2, "--mixed");
+    expect_refused(RUN("quantize", "/nonexistent", "-o", p->out, "--type", "q8_0"), 1, "/nonexistent");
+    expect_refused(RUN("quantize", SD1, "-o", "/nonexistent/out.gguf", "--type", "q8_0"), 1, "no folder");
+    expect_refused(RUN("quantize", SD1, "-o", p->folder.path, "--type", "q8_0"), 1, "folder");
     temp_folder_write_text(&p->folder, "garbage.gguf", "GGUF and then nothing that makes sense");
     (void)temp_folder_path(&p->folder, "garbage.gguf", copy);
-    refused(RUN("quantize", copy, "-o", p->out, "--type", "q8_0"), 1, "garbage.gguf");
+    expect_refused(RUN("quantize", copy, "-o", p->out, "--type", "q8_0"), 1, "garbage.gguf");
     /* Never over what is read, by any name. */
     fine(RUN("quantize", SD1, "-o", p->other, "--type", "f16", "-q"), "an input");
     (void)temp_folder_path(&p->folder, "link.gguf", link_path);
     assert_int_equal(link(p->other, link_path), 0);
     uint64_t before = size_of(p->other);
-    refused(RUN("quantize", p->other, "-o", p->other, "--type", "q4_0"), 1, "cannot be written");
-    refused(RUN("quantize", p->other, "-o", link_path, "--type", "q4_0"), 1, "cannot be written");
+    expect_refused(RUN("quantize", p->other, "-o", p->other, "--type", "q4_0"), 1, "cannot be written");
+    expect_refused(RUN("quantize", p->other, "-o", link_path, "--type", "q4_0"), 1, "cannot be written");
     assert_int_equal(size_of(p->other), before);
     assert_int_equal(temp_folder_count(&p->folder), 3); /* garbage, input, link */
 }

@@ -5,6 +5,7 @@ import torch
 
 from golden_inputs import noise, save_arrays, save_json
 from golden_models import BETAS, FOLDERS, module
+from golden_savers import save_steps
 from golden_schedulers import make_scheduler, record_noise
 from golden_tokens import tiny_tokenizer
 
@@ -47,6 +48,14 @@ RUNS = [
     run("sd1_img2img_dpmpp", "sd1", "img2img", strength=0.5, scheduler=KARRAS),
     run("sd1_inpaint4", "sd1", "inpaint", strength=1.0),
     run("inpaint9", "inpaint", "inpaint", strength=1.0),
+    run("sd1_guidance_part", "sd1", scheduler=DDIM, savers={"guidance": [0.25, 0.7]}),
+    run("sd1_reuse", "sd1", latent=[8, 12], scheduler=("EulerDiscreteScheduler", ONE),
+        savers={"reuse_interval": 3, "reuse_depth": 2}),
+    run("sd1_fewer_keys", "sd1", latent=[12, 20], scheduler=KARRAS, savers={"kv_downsample": 3}),
+    run("sdxl_savers", "sdxl", "sdxl", cfg=5.0, negative="blurry, low quality", extra={}, savers={
+        "guidance": [0.0, 0.5], "reuse_interval": 2, "reuse_depth": 3, "kv_downsample": 1}),
+    run("sd1_img2img_reuse", "sd1", "img2img", strength=0.75, scheduler=DDIM,
+        savers={"reuse_interval": 2, "reuse_depth": 1}),
 ]
 
 
@@ -96,8 +105,11 @@ def arguments_of(spec, factor, given, steps):
 
 def write_run(folder, spec):
     pipeline, steps, arrays = build_pipeline(spec), [], {}
+    hooks = save_steps(pipeline.unet, spec)
     recorded = record_noise("pipe." + spec["name"])
     final = pipeline(**arguments_of(spec, pipeline.vae_scale_factor, arrays, steps)).images
+    for hook in hooks:
+        hook.remove()
     arrays |= {f"noise{i}": draw for i, draw in enumerate(recorded.draws)}
     arrays["timesteps"] = pipeline.scheduler.timesteps.double()
     arrays["latents_steps"] = np.concatenate(steps)

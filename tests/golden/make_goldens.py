@@ -22,6 +22,7 @@ import golden_pipelines
 import golden_schedulers
 import golden_stages
 import golden_tokens
+import golden_upscale
 
 
 def folder_bytes(folder):
@@ -55,6 +56,7 @@ def main():
     golden_pipelines.write(goldens)
     golden_ops.write(goldens)
     golden_blocks.write(goldens)
+    golden_upscale.write(goldens)
     print(f"models {folder_bytes(models)} bytes, all {folder_bytes(options.output)} bytes")
 
 

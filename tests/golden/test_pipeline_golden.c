@@ -46,6 +46,18 @@ static char *scheduler_text(const json_t *run)
     return text;
 }
 
+static void fill_savers(const json_t *savers, tt_savers *s)
+{
+    const json_t *guidance = json_object_get(savers, "guidance");
+    if (guidance) {
+        s->guidance_start = (float)json_number_value(json_array_get(guidance, 0));
+        s->guidance_stop = (float)json_number_value(json_array_get(guidance, 1));
+    }
+    s->reuse_interval = (uint32_t)number_of(savers, "reuse_interval", 0);
+    s->reuse_depth = (uint32_t)number_of(savers, "reuse_depth", 0);
+    s->kv_downsample = (uint32_t)number_of(savers, "kv_downsample", 0);
+}
+
 static void fill_params(const json_t *run, char *scheduler, tt_stage_params *p)
 {
     const json_t *negative = json_object_get(run, "negative");
@@ -62,6 +74,7 @@ static void fill_params(const json_t *run, char *scheduler, tt_stage_params *p)
     pair_of(run, "original_size", &p->original_height, &p->original_width);
     pair_of(run, "crops_coords_top_left", &p->crop_top, &p->crop_left);
     pair_of(run, "target_size", &p->target_height, &p->target_width);
+    fill_savers(json_object_get(run, "savers"), &p->savers);
 }
 
 /* Copies noise0, noise1, ..., image and mask. */

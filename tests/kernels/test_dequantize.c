@@ -2,7 +2,7 @@
 #include "cl-kernels/dequantize.h"
 #include "cl-kernels/reference/dequantize.h"
 #include "cl-kernels/tile.h"
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
@@ -82,10 +82,10 @@ static void test_values(void **state)
 {
     (void)state;
     for (size_t form = 0; form < TT_TEST_N_FORMS; form++)
-        for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
             for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
                 tt_test_matrix_spec spec = specs[i];
-                spec.dtype = tt_test_quant_types[t];
+                spec.dtype = tt_sample_quant_types[t];
                 spec.seed = 700 + i;
                 bool is_skipped = tt_test_small() && (i + t + form) % 3 != 0; /* simulators are slow */
                 if (!is_skipped && spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) == 0)

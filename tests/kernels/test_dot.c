@@ -1,5 +1,7 @@
 /* test_dot.c - the probe of dot product units: what it finds works, limits are kept, answers last. */
+#include "cl-kernels/dot-gpu.h"
 #include "cl-kernels/dot.h"
+#include "cl-kernels/tuning.h"
 #include "device/program.h"
 #include "tests/support/test-device.h"
 
@@ -24,7 +26,7 @@ static tt_dot probe_under(const char *limit)
     tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
     tt_device_set_sources(device, tt_kernel_source_text);
     limit_to(limit);
-    tt_test_ok(tt_dot_probe(device, &dot, tt_test_error()));
+    tt_test_ok(tt_dot_probe(device, NULL, &dot, tt_test_error()));
     tt_device_close(device);
     return dot;
 }
@@ -47,13 +49,40 @@ static void test_answer_is_kept(void **state)
 {
     (void)state;
     tt_dot first, second;
-    tt_test_ok(tt_dot_probe(tt_test_device(), &first, tt_test_error()));
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &first, tt_test_error()));
     size_t n_programs = tt_device_n_programs(tt_test_device());
-    tt_test_ok(tt_dot_probe(tt_test_device(), &second, tt_test_error()));
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &second, tt_test_error()));
     assert_int_equal(first.half, second.half);
     assert_int_equal(first.int8, second.int8);
     assert_int_equal(tt_device_n_programs(tt_test_device()), n_programs);
     print_message("half: %s, int8: %s\n", tt_dot_name(first.half), tt_dot_name(first.int8));
+}
+
+/* A unit that is disabled is passed over, also where the device's answer is known already; the other form keeps its
+ * own. */
+static void test_disabled(void **state)
+{
+    (void)state;
+    tt_tuning *tuning = NULL;
+    tt_dot best, next;
+    tt_disabled disabled = {.op = "dot", .form = "one check of several", .reason = "a test"};
+    tt_device_options options = {0};
+    tt_device *device = NULL;
+    tt_test_ok(tt_device_open(&options, &device, tt_test_error()));
+    tt_device_set_sources(device, tt_kernel_source_text);
+    tt_test_ok(tt_tuning_create(&tuning, tt_test_error()));
+    tt_test_ok(tt_dot_probe(device, tuning, &best, tt_test_error()));
+    if (best.int8 == TT_DOT_AMX || best.int8 == TT_DOT_AVX512) {
+        tt_dot_form_name(best.int8, false, disabled.name);
+        tt_test_ok(tt_tuning_disable(tuning, &disabled, tt_test_error()));
+        tt_test_ok(tt_dot_probe(device, tuning, &next, tt_test_error()));
+        assert_true(next.int8 < best.int8);
+        assert_int_equal(next.half, best.half);
+        tt_test_ok(tt_dot_probe(device, tuning, &best, tt_test_error()));
+        assert_int_equal(next.int8, best.int8);
+    }
+    tt_tuning_destroy(tuning);
+    tt_device_close(device);
 }
 
 /* A limit lowers the choice and never raises it. */
@@ -78,12 +107,26 @@ static void test_limits(void **state)
     assert_true(wide.int8 <= best.int8 && wide.int8 <= TT_DOT_AVX512);
 }
 
+/* What a GPU's probe finds is what the device says that it has; a device that says nothing has nothing. */
+static void test_gpu_units(void **state)
+{
+    (void)state;
+    tt_dot dot;
+    const tt_caps *caps = tt_device_caps(tt_test_device());
+    tt_test_ok(tt_dot_gpu_probe(tt_test_device(), &dot, tt_test_error()));
+    print_message("as a GPU: half: %s, int8: %s\n", tt_dot_name(dot.half), tt_dot_name(dot.int8));
+    assert_int_equal(dot.half, caps->has_fp16 ? TT_DOT_GPU_FP16 : TT_DOT_NONE);
+    if (!caps->has_int_dot)
+        assert_int_equal(dot.int8, TT_DOT_NONE);
+    else
+        assert_true(dot.int8 >= TT_DOT_GPU_KHR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_answer_is_kept),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_answer_is_kept), cmocka_unit_test(test_disabled),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_gpu_units),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -60,8 +60,8 @@ static float *join(const norm_case *c, const float *a, const float *b)
     return joined;
 }
 
-static void run_op(const tt_kernels *form, const norm_case *c, const tt_test_tensor *in, const tt_test_tensor *in2,
-                   const float *scale, const float *shift, const tt_test_tensor *out)
+static void run_op(const tt_kernels *form, tt_group_norm_form launches, const norm_case *c, const tt_test_tensor *in,
+                   const tt_test_tensor *in2, const float *scale, const float *shift, const tt_test_tensor *out)
 {
     uint32_t n = c->channels + c->second;
     tt_vector scales, shifts;
@@ -74,13 +74,17 @@ static void run_op(const tt_kernels *form, const norm_case *c, const tt_test_ten
                                .n_groups = c->n_groups,
                                .eps = c->eps,
                                .silu = c->silu,
+                               .form = launches,
                                .out = out->plane};
     size_t n_scratch = tt_group_norm_scratch_bytes(form, &args) / sizeof(float);
+    assert_int_equal(n_scratch != 0, launches == TT_NORM_CHUNKS);
+    n_scratch += 1; /* an array is never empty */
     tt_test_array scratch = tt_test_array_create(NULL, n_scratch);
     args.scratch = scratch.buffer.mem;
     args.scratch_offset = scratch.first;
     tt_recorder *recorder = tt_test_recorder();
     tt_test_ok(tt_group_norm_record(form, &args, recorder, tt_test_error()));
+    assert_int_equal(tt_recorder_count(recorder), launches == TT_NORM_CHUNKS ? 3 : 1);
     tt_test_run(recorder);
     float *bytes = tt_test_random_new(n_scratch, 1);
     tt_test_array_read(&scratch, bytes);
@@ -90,7 +94,7 @@ static void run_op(const tt_kernels *form, const norm_case *c, const tt_test_ten
     tt_vector_release(form->device, &shifts);
 }
 
-static void check_case(const tt_kernels *form, const norm_case *c)
+static void check_case(const tt_kernels *form, tt_group_norm_form launches, const norm_case *c)
 {
     uint32_t n = c->channels + c->second, second = c->second != 0 ? c->second : 4;
     tt_test_tensor in = tt_test_tensor_create(form, c->channels, c->batch, c->height, c->width, c->in_border);
@@ -112,9 +116,10 @@ static void check_case(const tt_kernels *form, const norm_case *c)
     tt_reference_group_norm(&reference);
     tt_test_upload(&in, a);
     tt_test_upload(&in2, b);
-    run_op(form, c, &in, &in2, scale, shift, &out);
+    run_op(form, launches, c, &in, &in2, scale, shift, &out);
     char label[128];
-    (void)snprintf(label, sizeof(label), "group-norm %s: %s", tt_test_form_name(form), c->label);
+    (void)snprintf(label, sizeof(label), "group-norm in %s %s: %s", launches == TT_NORM_WHOLE ? "one" : "three",
+                   tt_test_form_name(form), c->label);
     float *got = tt_test_download(&out);
     tt_test_close(got, want, tt_test_count(&out), tt_test_tolerance(form), label);
     float *arrays[] = {a, b, x, scale, shift, want, got};
@@ -130,8 +135,10 @@ static void test_shapes(void **state)
     (void)state;
     for (size_t f = 0; f < TT_TEST_N_FORMS; f++)
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-            if (!cases[i].is_large || !tt_test_small())
-                check_case(&tt_test_forms()[f], &cases[i]);
+            if (!cases[i].is_large || !tt_test_small()) {
+                check_case(&tt_test_forms()[f], TT_NORM_WHOLE, &cases[i]);
+                check_case(&tt_test_forms()[f], TT_NORM_CHUNKS, &cases[i]);
+            }
 }
 
 /* Arguments that do not fit together end in a sentence, not in a launch. */

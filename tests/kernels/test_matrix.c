@@ -1,10 +1,12 @@
 /* test_matrix.c - packed weights: every value where matrix.h says, zero elsewhere, wrong requests refused. */
-#include "cl-kernels/matrix.h"
+#include "cl-kernels/matrix-dot.h"
 #include "cl-kernels/reference/dequantize.h"
-#include "tests/support/test-blocks.h"
+#include "cl-kernels/reference/dot.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 #include "tests/support/test-matrix.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -169,11 +171,11 @@ static const tt_test_matrix_spec quantized_specs[] = {
 static void test_quantized_packing(void **state)
 {
     (void)state;
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
         for (size_t i = 0; i < sizeof(quantized_specs) / sizeof(quantized_specs[0]); i++) {
             const tt_kernels *kernels = &tt_test_forms()[i % TT_TEST_N_FORMS];
             tt_test_matrix_spec spec = quantized_specs[i];
-            spec.dtype = tt_test_quant_types[t];
+            spec.dtype = tt_sample_quant_types[t];
             spec.seed = 300 + i;
             if (spec.n_in * spec.n_taps % tt_dtype_block(spec.dtype) != 0)
                 continue;
@@ -190,9 +192,9 @@ static void test_quantized_size(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[1];
-    for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++) {
-        tt_dtype dtype = tt_test_quant_types[t];
-        uint8_t *blocks = tt_test_blocks_new(dtype, (size_t)320 * 1280, 1.0, 5);
+    for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++) {
+        tt_dtype dtype = tt_sample_quant_types[t];
+        uint8_t *blocks = tt_sample_blocks_new(dtype, (size_t)320 * 1280, 1.0, 5);
         float scales[320] = {0};
         tt_matrix_part part = {.dtype = dtype, .values = blocks + 1, .scale = scales, .n_out = 320};
         tt_matrix described;
@@ -217,11 +219,11 @@ static void test_widening(void **state)
         {.dtype = TT_Q4_0, .n_out = 32, .n_in = 20, .n_taps = 9},
     };
     for (size_t form = 0; form < 2; form++)
-        for (size_t t = 0; t < TT_TEST_N_QUANT_TYPES; t++)
+        for (size_t t = 0; t < TT_N_SAMPLE_QUANT_TYPES; t++)
             for (size_t i = 0; i < sizeof(specs_widened) / sizeof(specs_widened[0]); i++) {
                 const tt_kernels *kernels = &tt_test_forms()[form];
                 tt_test_matrix_spec spec = specs_widened[i];
-                spec.dtype = spec.dtype == TT_F64 ? tt_test_quant_types[t] : spec.dtype;
+                spec.dtype = spec.dtype == TT_F64 ? tt_sample_quant_types[t] : spec.dtype;
                 spec.seed = 500 + i;
                 tt_test_matrix made = tt_test_matrix_create(kernels, &spec);
                 assert_int_equal(made.matrix.dtype, kernels->storage == TT_STORAGE_F16 ? TT_F16 : TT_F32);
@@ -235,7 +237,7 @@ static void test_stacked_types(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[1];
-    uint8_t *q8 = tt_test_blocks_new(TT_Q8_0, 8 * 64, 1.0, 1), *q4 = tt_test_blocks_new(TT_Q4_0, 8 * 64, 1.0, 2);
+    uint8_t *q8 = tt_sample_blocks_new(TT_Q8_0, 8 * 64, 1.0, 1), *q4 = tt_sample_blocks_new(TT_Q4_0, 8 * 64, 1.0, 2);
     const tt_matrix_part parts[3] = {{.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
                                      {.dtype = TT_Q8_0, .values = q8 + 1, .n_out = 8},
                                      {.dtype = TT_Q4_0, .values = q4 + 1, .n_out = 8}};
@@ -272,7 +274,7 @@ static void test_description(void **state)
         const tt_kernels *kernels = &tt_test_forms()[i % 2];
         tt_kernels without = *kernels;
         without.device = NULL;
-        uint8_t *blocks = tt_test_blocks_new(dtypes[i], (size_t)36 * 256, 1.0, 9);
+        uint8_t *blocks = tt_sample_blocks_new(dtypes[i], (size_t)36 * 256, 1.0, 9);
         float scales[36] = {1.0f, 2.0f};
         tt_matrix_part part = {.dtype = dtypes[i], .values = blocks + 1, .scale = scales, .n_out = 36};
         tt_matrix made, described;
@@ -291,6 +293,137 @@ static void test_description(void **state)
         free(packed);
         free(blocks);
         tt_matrix_release(kernels->device, &made);
+    }
+}
+
+/* ---- packing for dot product units ---- */
+
+static const tt_test_matrix_spec dot_specs[] = {
+    {.dtype = TT_F32, .n_out = 33, .n_in = 65, .n_taps = 1},
+    {.dtype = TT_F16, .n_out = 12, .n_in = 150, .n_taps = 1, .split = 70},
+    {.dtype = TT_BF16, .n_out = 40, .n_in = 37, .n_taps = 9},
+    {.dtype = TT_F32, .n_out = 90, .n_in = 40, .n_taps = 1, .n_parts = 4},
+    {.dtype = TT_F16, .n_out = 44, .n_in = 70, .n_taps = 1, .is_geglu = true, .n_parts = 2},
+    {.dtype = TT_F32, .n_out = 35, .n_in = 41, .n_taps = 1, .is_transposed = true},
+    {.dtype = TT_Q8_0, .n_out = 31, .n_in = 96, .n_taps = 9},
+    {.dtype = TT_F16, .n_out = 34, .n_in = 150, .n_taps = 9, .split = 70},
+    {.dtype = TT_I8, .n_out = 20, .n_in = 66, .n_taps = 1, .is_asymmetric = true},
+};
+
+/* Byte of a weight in its panel. */
+static size_t dot_index(const tt_matrix *matrix, uint32_t lane, uint32_t channel, uint32_t tap)
+{
+    bool is_first = channel < matrix->split;
+    uint32_t within = is_first ? channel : channel - matrix->split;
+    if (matrix->family == TT_FAMILY_GPU_PLAIN) {
+        uint32_t slice = within / 4 + (is_first ? 0 : (matrix->split + 3) / 4);
+        return (((size_t)slice * matrix->n_taps + tap) * 32 + lane) * 4 + within % 4;
+    }
+    uint32_t size = tt_dot_block_channels(matrix->arithmetic);
+    uint32_t block = within / size + (is_first ? 0 : (matrix->split + size - 1) / size);
+    size_t start = ((size_t)block * matrix->n_taps + tap) * 2048, byte = within % size * (64 / size);
+    if (matrix->n_taps == 1)
+        return start + (size_t)lane * 64 + byte;
+    return start + lane / 16 * 1024 + byte / 4 * 64 + lane % 16 * 4 + byte % 4;
+}
+
+/* A packed number as it counts: a code times its output's scale, or a bfloat16. */
+static float dot_number(const tt_matrix *matrix, const uint8_t *at, float scale)
+{
+    float value;
+    uint32_t bits = (uint32_t)at[0] << 16;
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8)
+        return (float)(int8_t)at[0] * scale;
+    bits |= (uint32_t)at[1] << 24;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* One output: all its numbers, its scale and the sum of its codes. Numbers that were seen become zero. */
+static void check_dot_row(const tt_matrix *matrix, const float *weights, uint8_t *panel, uint32_t lane)
+{
+    size_t end = tt_dot_panel_bytes(matrix), n_bytes = matrix->arithmetic == TT_ARITHMETIC_INT8 ? 1 : 2;
+    float scale = 0.0f;
+    int32_t sum = 0, want_sum = 0;
+    if (matrix->arithmetic == TT_ARITHMETIC_INT8) {
+        memcpy(&scale, panel + end - 256 + lane * 4, sizeof(scale));
+        memcpy(&sum, panel + end - 128 + lane * 4, sizeof(sum));
+    }
+    for (uint32_t i = 0; i < matrix->n_in; i++)
+        for (uint32_t tap = 0; tap < matrix->n_taps; tap++) {
+            uint8_t *at = panel + dot_index(matrix, lane, i, tap);
+            float want = weights[(size_t)i * matrix->n_taps + tap], got = dot_number(matrix, at, scale);
+            assert_true(fabsf(got - want) <= 1e-6f * fabsf(want));
+            want_sum += n_bytes == 1 ? (int8_t)at[0] : 0;
+            memset(at, 0, n_bytes);
+        }
+    assert_int_equal(sum, want_sum);
+}
+
+static void check_dot_values(const tt_kernels *kernels, const tt_test_matrix *made)
+{
+    const tt_matrix *matrix = &made->matrix;
+    uint8_t *bytes = read_bytes(kernels, matrix);
+    size_t panel_bytes = tt_dot_panel_bytes(matrix), n_panels = (matrix->n_out + 31) / 32;
+    assert_int_equal(matrix->values.n_bytes, panel_bytes * n_panels);
+    for (uint32_t o = 0; o < matrix->n_out; o++) {
+        uint32_t panel, lane;
+        place_of(matrix, o, &panel, &lane);
+        check_dot_row(matrix, made->weights + (size_t)o * matrix->n_in * matrix->n_taps, bytes + panel * panel_bytes,
+                      lane);
+    }
+    size_t end = matrix->arithmetic == TT_ARITHMETIC_INT8 ? 256 : 0;
+    for (size_t i = 0; i < matrix->values.n_bytes; i++)
+        assert_true(i % panel_bytes >= panel_bytes - end || bytes[i] == 0); /* padding */
+    free(bytes);
+}
+
+/* Both forms for CPUs, and int8 for GPUs. */
+static void test_dot_packing(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 3; form++)
+        for (size_t i = 0; i < sizeof(dot_specs) / sizeof(dot_specs[0]); i++) {
+            tt_kernels kernels = tt_test_forms()[form == 2 ? 2 : 0];
+            kernels.family = form == 2 ? TT_FAMILY_GPU_PLAIN : TT_FAMILY_CPU_TILE; /* packing is the host's work */
+            kernels.arithmetic = form == 0 ? TT_ARITHMETIC_HALF : TT_ARITHMETIC_INT8;
+            kernels.dot = (tt_dot){.half = TT_DOT_PLAIN, .int8 = TT_DOT_PLAIN};
+            tt_test_matrix_spec spec = dot_specs[i];
+            spec.seed = 700 + i;
+            tt_test_matrix made = tt_test_matrix_create(&kernels, &spec);
+            assert_int_equal(made.matrix.arithmetic, kernels.arithmetic);
+            tt_reference_dot_weights(kernels.arithmetic, made.weights, spec.n_out, (size_t)spec.n_in * spec.n_taps);
+            check_dot_values(&kernels, &made);
+            check_bias(&kernels, &made);
+            tt_test_matrix_release(&kernels, &made);
+        }
+}
+
+/* What cannot be had falls back to the next form. */
+static void test_dot_choice(void **state)
+{
+    (void)state;
+    const float values[64 * 2] = {0};
+    const struct {
+        tt_arithmetic asked;
+        tt_dot dot;
+        uint32_t n_in;
+        tt_arithmetic got;
+    } choices[] = {
+        {TT_ARITHMETIC_FLOAT, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_FLOAT},
+        {TT_ARITHMETIC_HALF, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_HALF, {TT_DOT_NONE, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_FLOAT},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 64, TT_ARITHMETIC_INT8},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_NONE}, 64, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 20, TT_ARITHMETIC_HALF},
+        {TT_ARITHMETIC_INT8, {TT_DOT_PLAIN, TT_DOT_PLAIN}, 4, TT_ARITHMETIC_FLOAT},
+    };
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        tt_kernels kernels = {.arithmetic = choices[i].asked, .dot = choices[i].dot};
+        tt_matrix_part part = {.dtype = TT_F32, .values = values, .n_out = 2};
+        tt_matrix matrix;
+        tt_test_ok(tt_matrix_describe(&kernels, &part, 1, choices[i].n_in, 1, 0, false, &matrix, tt_test_error()));
+        assert_int_equal(matrix.arithmetic, choices[i].got);
     }
 }
 
@@ -318,7 +451,7 @@ static void test_vectors_in_blocks(void **state)
 {
     (void)state;
     const tt_kernels *kernels = &tt_test_forms()[0];
-    uint8_t *blocks = tt_test_blocks_new(TT_Q8_0, 64, 1.0, 8);
+    uint8_t *blocks = tt_sample_blocks_new(TT_Q8_0, 64, 1.0, 8);
     float want[64], got[64];
     const float weights[64] = {0};
     tt_to_float(TT_Q8_0, blocks + 1, want, 64);
@@ -386,7 +519,8 @@ int main(void)
         cmocka_unit_test(test_quantized_size),    cmocka_unit_test(test_widening),
         cmocka_unit_test(test_stacked_types),     cmocka_unit_test(test_description),
         cmocka_unit_test(test_vectors_in_blocks), cmocka_unit_test(test_vector),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_refuses),           cmocka_unit_test(test_dot_packing),
+        cmocka_unit_test(test_dot_choice),
     };
     return cmocka_run_group_tests(tests, NULL, tt_test_device_close);
 }

@@ -177,6 +177,31 @@ void assert_refused(const cli_run *run, int code, const char *mention, const cha
         fail_msg("%s: the sentence should mention \"%s\": %s", what, mention, run->err);
 }
 
+void expect_out(cli_run run, const char *mention)
+{
+    assert_fine(&run, mention);
+    if (strstr(run.out, mention) == NULL)
+        fail_msg("stdout should mention \"%s\": %s", mention, run.out);
+    cli_run_free(&run);
+}
+
+void expect_refused(cli_run run, int code, const char *mention)
+{
+    assert_refused(&run, code, mention, mention);
+    cli_run_free(&run);
+}
+
+json_t *expect_json(cli_run run, const char *what)
+{
+    json_error_t error;
+    assert_fine(&run, what);
+    json_t *root = json_loads(run.out, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        fail_msg("%s: %s in line %d: %.500s", what, error.text, error.line, run.out);
+    cli_run_free(&run);
+    return root;
+}
+
 bool assert_fine_or_refused(const cli_run *run, const char *what)
 {
     if (is_fine(run))

@@ -2,6 +2,8 @@
 #include "tests/support/test-device.h"
 
 #include "base/dtype.h"
+#include "base/numbers.h"
+#include "cl-kernels/dot.h"
 #include "device/program.h"
 
 #include <math.h>
@@ -48,11 +50,17 @@ bool tt_test_small(void)
     return small != NULL && strcmp(small, "1") == 0;
 }
 
+/* TT_TEST_FAMILY=plain: the phones' family of kernels alone. */
+static bool is_plain_only(void)
+{
+    const char *only = getenv("TT_TEST_FAMILY");
+    return only != NULL && strcmp(only, "plain") == 0;
+}
+
 const tt_kernels *tt_test_forms(void)
 {
     static tt_kernels forms[TT_TEST_N_FORMS];
-    const char *only = getenv("TT_TEST_FAMILY");
-    bool plain_only = only != NULL && strcmp(only, "plain") == 0;
+    bool plain_only = is_plain_only();
     for (int i = 0; i < TT_TEST_N_FORMS; i++)
         forms[i] = (tt_kernels){.device = tt_test_device(),
                                 .storage = (i & 1) ? TT_STORAGE_F16 : TT_STORAGE_F32,
@@ -60,11 +68,44 @@ const tt_kernels *tt_test_forms(void)
     return forms;
 }
 
+/* Appends the forms of one kind of arithmetic, up to the best unit. */
+static size_t add_dot_forms(tt_kernels *forms, size_t n, tt_arithmetic arithmetic, tt_dot_unit best)
+{
+    for (int unit = TT_DOT_PLAIN; unit <= TT_DOT_AMX; unit++)
+        for (int storage = 0; storage < 2 && (unit == TT_DOT_PLAIN || unit <= (int)best); storage++)
+            forms[n++] = (tt_kernels){.device = tt_test_device(),
+                                      .storage = (tt_storage)storage,
+                                      .family = TT_FAMILY_CPU_TILE,
+                                      .arithmetic = arithmetic,
+                                      .dot = {.half = (tt_dot_unit)unit, .int8 = (tt_dot_unit)unit}};
+    return n;
+}
+
+const tt_kernels *tt_test_dot_forms(size_t *n_forms)
+{
+    static tt_kernels forms[TT_TEST_MAX_DOT_FORMS];
+    tt_dot best;
+    *n_forms = 0;
+    if (is_plain_only())
+        return forms;
+    tt_test_ok(tt_dot_probe(tt_test_device(), NULL, &best, &the_error));
+    *n_forms = add_dot_forms(forms, 0, TT_ARITHMETIC_HALF, best.half);
+    *n_forms = add_dot_forms(forms, *n_forms, TT_ARITHMETIC_INT8, best.int8);
+    return forms;
+}
+
 const char *tt_test_form_name(const tt_kernels *kernels)
 {
-    if (kernels->family == TT_FAMILY_CPU_TILE)
-        return kernels->storage == TT_STORAGE_F16 ? "cpu-tile f16" : "cpu-tile f32";
-    return kernels->storage == TT_STORAGE_F16 ? "gpu-plain f16" : "gpu-plain f32";
+    static char name[64];
+    const char *family = kernels->family == TT_FAMILY_CPU_TILE ? "cpu-tile" : "gpu-plain";
+    const char *storage = kernels->storage == TT_STORAGE_F16 ? "f16" : "f32";
+    bool is_int8 = kernels->arithmetic == TT_ARITHMETIC_INT8;
+    if (kernels->arithmetic == TT_ARITHMETIC_FLOAT)
+        (void)snprintf(name, sizeof(name), "%s %s", family, storage);
+    else
+        (void)snprintf(name, sizeof(name), "%s %s %s %s", family, storage, is_int8 ? "int8" : "half",
+                       tt_dot_name(is_int8 ? kernels->dot.int8 : kernels->dot.half));
+    return name;
 }
 
 double tt_test_tolerance(const tt_kernels *kernels)
@@ -161,23 +202,6 @@ size_t tt_test_count(const tt_test_tensor *tensor)
     return tensor->plane.channels * tt_plane_positions(&tensor->plane);
 }
 
-/* What an element of the plane is: slice, image, bordered row and column, lane -> index into NCHW, or SIZE_MAX for a
- * padding channel or the border. `at` counts elements from the plane's first. */
-static size_t nchw_index(const tt_plane *plane, size_t at)
-{
-    size_t rows = (size_t)plane->height + 2 * plane->border, columns = (size_t)plane->width + 2 * plane->border;
-    size_t lane = at % 4, unit = at / 4;
-    size_t x = unit % columns, y = unit / columns % rows;
-    size_t image = unit / (columns * rows) % plane->batch, slice = unit / (columns * rows * plane->batch);
-    size_t channel = slice * 4 + lane;
-    bool inside = x >= plane->border && x < plane->border + plane->width && y >= plane->border &&
-                  y < plane->border + plane->height;
-    if (!inside || channel >= plane->channels)
-        return SIZE_MAX;
-    return ((image * plane->channels + channel) * plane->height + (y - plane->border)) * plane->width +
-           (x - plane->border);
-}
-
 static void put(tt_storage storage, void *elements, size_t i, float value)
 {
     if (storage == TT_STORAGE_F16)
@@ -196,7 +220,7 @@ void tt_test_upload(tt_test_tensor *tensor, const float *nchw)
     size_t n = n_units(tensor) * 4, size = element_bytes(tensor);
     void *elements = allocate(n, size);
     for (size_t i = 0; i < n; i++) {
-        size_t from = nchw_index(&tensor->plane, i);
+        size_t from = tt_plane_nchw_index(&tensor->plane, i);
         put(tensor->kernels.storage, elements, i, from == SIZE_MAX ? 0.0f : nchw[from]);
     }
     tt_test_ok(tt_buffer_write(tensor->kernels.device, &tensor->buffer, (size_t)GUARD_UNITS * 4 * size, elements,
@@ -223,7 +247,7 @@ static float *download(tt_test_tensor *tensor, bool whole)
     size_t first = (size_t)GUARD_UNITS * 4;
     check_guards(tensor, elements);
     for (size_t i = 0; i < n_units(tensor) * 4; i++) {
-        size_t to = nchw_index(&tensor->plane, i);
+        size_t to = tt_plane_nchw_index(&tensor->plane, i);
         float value = get(tensor->kernels.storage, elements, first + i);
         if (to != SIZE_MAX)
             nchw[to] = value;
@@ -310,21 +334,9 @@ void tt_test_run(tt_recorder *recorder)
 
 /* ---- numbers ---- */
 
-/* SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 void tt_test_random(float *values, size_t n, uint64_t seed)
 {
-    for (size_t i = 0; i < n; i++) {
-        double unit = (double)(next_random(&seed) >> 11) * 0x1p-53;
-        values[i] = (float)((2.0 * unit - 1.0) * 1.7320508075688772);
-    }
+    tt_numbers_uniform(values, n, seed);
 }
 
 float *tt_test_random_new(size_t n, uint64_t seed)
@@ -342,29 +354,16 @@ void tt_test_round(const tt_kernels *kernels, float *values, size_t n)
 
 double tt_test_rms(const float *got, const float *want, size_t n)
 {
-    double sum = 0, squares = 0, errors = 0;
-    for (size_t i = 0; i < n; i++) {
-        double w = (double)want[i], error = (double)got[i] - w;
-        if (got[i] == want[i] || (isnan(got[i]) && isnan(want[i])))
-            error = 0;
-        if (!isfinite(error))
-            return INFINITY;
-        if (!isfinite(w))
-            continue;
-        sum += w;
-        squares += w * w;
-        errors += error * error;
-    }
-    double variance = squares / (double)n - sum / (double)n * (sum / (double)n);
-    double scale = variance > 1e-12 * squares / (double)n ? variance : squares / (double)n;
-    if (errors == 0)
-        return 0;
-    return scale > 0 ? sqrt(errors / (double)n / scale) : INFINITY;
+    return tt_numbers_difference(got, want, n);
 }
 
 void tt_test_close(const float *got, const float *want, size_t n, double tolerance, const char *label)
 {
     double rms = tt_test_rms(got, want, n);
+    if (getenv("SHOW")) {
+        print_message("%s %.3g\n", label, rms);
+        return;
+    }
     if (rms <= tolerance)
         return;
     size_t worst = 0, n_nan = 0;

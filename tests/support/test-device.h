@@ -35,7 +35,12 @@ bool tt_test_small(void);
 enum { TT_TEST_N_FORMS = 4 };
 const tt_kernels *tt_test_forms(void);
 
-/* "cpu-tile f16" */
+/* The dot product forms of CPUs: HALF and INT8, with plain vectors and with each unit that the device has, in both
+ * storage forms. None where TT_TEST_FAMILY asks for the phones' family. */
+enum { TT_TEST_MAX_DOT_FORMS = 12 };
+const tt_kernels *tt_test_dot_forms(size_t *n_forms);
+
+/* "cpu-tile f16", "cpu-tile f16 int8 amx" */
 const char *tt_test_form_name(const tt_kernels *kernels);
 
 /* Largest rms error / std that an op may have in a form: 1e-6 in float; half storage rounds the result to 11 bits. */

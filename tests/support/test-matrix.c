@@ -1,7 +1,7 @@
 /* test-matrix.c - see test-matrix.h. */
 #include "tests/support/test-matrix.h"
 
-#include "tests/support/test-blocks.h"
+#include "selftest/blocks.h"
 #include "tests/support/test-device.h"
 
 #include <math.h>
@@ -68,7 +68,7 @@ static uint8_t *store_part(const tt_test_matrix_spec *spec, float *weights, uint
 static uint8_t *store_quantized(const tt_test_matrix_spec *spec, float *weights, uint32_t n_out, uint32_t first)
 {
     size_t width = (size_t)spec->n_in * spec->n_taps, n = n_out * width;
-    uint8_t *block = tt_test_blocks_new(spec->dtype, n, 1.0 / sqrt((double)width), spec->seed + 2 + first);
+    uint8_t *block = tt_sample_blocks_new(spec->dtype, n, 1.0 / sqrt((double)width), spec->seed + 2 + first);
     float *decoded = malloc(n * sizeof(*decoded));
     assert_non_null(decoded);
     tt_to_float(spec->dtype, block + 1, decoded, n);
@@ -91,7 +91,7 @@ static uint8_t *store_numbers(float *numbers, uint32_t n, double centre, double 
 
 /* What one part's memory is; all is freed when the matrix has been made. */
 typedef struct stored_part {
-    uint8_t *values, *bias, *scale, *offset;
+    uint8_t *values, *bias, *slope, *scale, *offset;
 } stored_part;
 
 /* Gives an I8 part scales and offsets, and applies them to its weights. */
@@ -127,6 +127,11 @@ static tt_matrix_part make_part(const tt_test_matrix_spec *spec, tt_test_matrix 
                            .n_out = n_out,
                            .bias_dtype = bias_dtype,
                            .bias = spec->no_bias ? NULL : stored->bias + 1};
+    if (spec->has_slopes) {
+        stored->slope = store(bias_dtype, made->slopes + first, n_out);
+        part.slope_dtype = bias_dtype;
+        part.slope = stored->slope + 1;
+    }
     if (spec->dtype == TT_I8)
         scale_channels(spec, weights, first, stored, &part);
     return part;
@@ -138,6 +143,7 @@ tt_test_matrix tt_test_matrix_create(const tt_kernels *kernels, const tt_test_ma
     size_t width = (size_t)spec->n_in * spec->n_taps, n = spec->n_out * width;
     made.weights = tt_test_random_new(n, spec->seed);
     made.bias = tt_test_random_new(spec->n_out, spec->seed + 1);
+    made.slopes = tt_test_random_new(spec->n_out, spec->seed + 9);
     for (size_t i = 0; i < n; i++)
         made.weights[i] /= sqrtf((float)width);
     for (size_t i = 0; spec->no_bias && i < spec->n_out; i++)
@@ -159,6 +165,7 @@ tt_test_matrix tt_test_matrix_create(const tt_kernels *kernels, const tt_test_ma
     for (uint32_t i = 0; i < n_parts; i++) {
         free(stored[i].values);
         free(stored[i].bias);
+        free(stored[i].slope);
         free(stored[i].scale);
         free(stored[i].offset);
     }
@@ -170,5 +177,6 @@ void tt_test_matrix_release(const tt_kernels *kernels, tt_test_matrix *matrix)
     tt_matrix_release(kernels->device, &matrix->matrix);
     free(matrix->weights);
     free(matrix->bias);
+    free(matrix->slopes);
     *matrix = (tt_test_matrix){0};
 }

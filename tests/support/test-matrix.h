@@ -10,6 +10,7 @@ typedef struct tt_test_matrix_spec {
     uint32_t n_parts; /* stacked along the outputs; 0 is 1 */
     bool is_geglu, is_transposed, no_bias;
     bool is_asymmetric; /* w8c with offsets */
+    bool has_slopes;    /* of PReLU */
     uint64_t seed;
 } tt_test_matrix_spec;
 
@@ -17,6 +18,7 @@ typedef struct tt_test_matrix {
     tt_matrix matrix;
     float *weights; /* [n_out][n_in][n_taps], exactly what the device holds; about 1 / sqrt(n_in * n_taps) */
     float *bias;    /* [n_out] */
+    float *slopes;  /* [n_out] */
 } tt_test_matrix;
 
 /* Random weights, given to tt_matrix_create at an odd address. Fails the test when something fails. */

@@ -182,9 +182,10 @@ static void quirks_limit_a_device(void **state)
     tt_device_info info = {.platform = "Oclgrind", .name = "Oclgrind Simulator"};
     assert_true(tt_quirks_find(&info).last_choice);
     info = (tt_device_info){.platform = "Portable Computing Language", .name = "pthread-x"};
-    assert_true(tt_quirks_find(&info).no_binary_cache && !tt_quirks_find(&info).last_choice);
+    assert_true(tt_quirks_find(&info).slow_binaries && !tt_quirks_find(&info).last_choice);
+    assert_true(tt_quirks_find(&info).mixes_local);
     info = (tt_device_info){.platform = "ARM Platform", .name = "Mali-G78"};
-    assert_false(tt_quirks_find(&info).last_choice);
+    assert_false(tt_quirks_find(&info).last_choice || tt_quirks_find(&info).mixes_local);
     assert_true(tt_quirks_find(&info).max_alloc_bytes == 0);
 }
 

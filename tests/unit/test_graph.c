@@ -97,6 +97,53 @@ static void test_array_orders(void **state)
     finish(&b);
 }
 
+/* Runs a compiled graph from x to y. */
+static void run_graph(tt_graph *graph, const float *x, size_t n_x, const char *name, float *y, size_t n_y)
+{
+    tt_test_ok(tt_graph_write(graph, "x", x, n_x, tt_test_error()));
+    tt_test_ok(tt_graph_run(graph, tt_test_error()));
+    tt_test_ok(tt_graph_read(graph, name, y, n_y, tt_test_error()));
+}
+
+/* Results side by side in one room are what they are alone, and a convolution over them sees them with their borders.
+ */
+static void test_room(void **state)
+{
+    enum { H = 3, W = 5, N = H * W };
+    (void)state;
+    bench b = start("room"), alone = start("alone");
+    tt_value x = tt_graph_input(b.graph, "x", false, 1, 8, H, W), room = tt_graph_room(b.graph, x, 20);
+    tt_graph_aim(b.graph, room, 0);
+    tt_value copy = tt_graph_elementwise(b.graph, x, TT_NONE, 1, 0, 0, TT_ACT_NONE);
+    tt_graph_aim(b.graph, room, 8);
+    (void)tt_graph_conv3x3(b.graph, copy, &(tt_conv_op){.name = "conv8_12", .n_out = 12});
+    tt_value all = tt_graph_channels(b.graph, room, 0, 20);
+    tt_graph_output(b.graph, all, "all", false);
+    tt_graph_output(b.graph, tt_graph_conv3x3(b.graph, all, &(tt_conv_op){.name = "conv20_8", .n_out = 8}), "y", false);
+    tt_test_ok(tt_graph_compile(b.graph, tt_test_error()));
+    x = tt_graph_input(alone.graph, "x", false, 1, 20, H, W);
+    tt_value first = tt_graph_channels(alone.graph, x, 0, 8);
+    tt_graph_output(alone.graph, tt_graph_conv3x3(alone.graph, first, &(tt_conv_op){.name = "conv8_12", .n_out = 12}),
+                    "middle", false);
+    tt_graph_output(alone.graph, tt_graph_conv3x3(alone.graph, x, &(tt_conv_op){.name = "conv20_8", .n_out = 8}), "y",
+                    false);
+    tt_test_ok(tt_graph_compile(alone.graph, tt_test_error()));
+    float in[8 * N], seen[20 * N], got[8 * N], middle[12 * N], want[8 * N];
+    tt_test_random(in, 8 * N, 7);
+    for (int turn = 0; turn < 2; turn++) {
+        run_graph(b.graph, in, 8 * N, "all", seen, 20 * N);
+        tt_test_ok(tt_graph_read(b.graph, "y", got, 8 * N, tt_test_error()));
+        assert_memory_equal(seen, in, sizeof in);
+        run_graph(alone.graph, seen, 20 * N, "middle", middle, 12 * N);
+        tt_test_ok(tt_graph_read(alone.graph, "y", want, 8 * N, tt_test_error()));
+        tt_test_close(seen + 8 * N, middle, 12 * N, 1e-6, "part of a room");
+        tt_test_close(got, want, 8 * N, 1e-6, "convolution over a room");
+        in[3] += 1.0f;
+    }
+    finish(&b);
+    finish(&alone);
+}
+
 /* ---- failures */
 
 static void expect(tt_status got, tt_status want, const char *first, const char *second)
@@ -231,6 +278,21 @@ static void test_bad_shapes(void **state)
     }
 }
 
+/* A room must have the place that an op is aimed at. */
+static void test_bad_aim(void **state)
+{
+    static const uint32_t rooms[][4] = {{16, 2, 4, 4}, {16, 12, 4, 4}, {4, 0, 4, 4}, {16, 0, 2, 2}}; /* n, at, h, w */
+    (void)state;
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        bench b = start("net");
+        tt_value x = tt_graph_input(b.graph, "x", false, 1, 8, 4, 4);
+        tt_value like = tt_graph_input(b.graph, "like", false, 1, 8, rooms[i][2], rooms[i][3]);
+        tt_graph_aim(b.graph, tt_graph_room(b.graph, like, rooms[i][0]), rooms[i][1]);
+        expect_compile(&b, tt_graph_elementwise(b.graph, x, TT_NONE, 1, 0, 0, TT_ACT_NONE), TT_ERROR_INTERNAL,
+                       "net: ", "channels do not fit");
+    }
+}
+
 /* Without a store, weights cannot be asked for; without compiling, nothing runs; names and lengths are checked. */
 static void test_misuse(void **state)
 {
@@ -288,6 +350,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_static_part_runs_once),
         cmocka_unit_test(test_array_orders),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_bad_aim),
         cmocka_unit_test(test_bad_weights),
         cmocka_unit_test(test_bad_operands),
         cmocka_unit_test(test_bad_shapes),

@@ -357,23 +357,81 @@ static void test_failing_compile(void **state)
         expect(tt_graph_run(b.graph, tt_test_error()), TT_ERROR_INTERNAL, "not compiled");
         finish(&b);
     }
-    /* Packing what stays: the sentence names graph and layer. */
-    bench b = start(&tt_test_forms()[0], UINT64_MAX, 2);
-    real = *table();
-    table()->enqueue_map_buffer = failing_map;
-    countdown = 3;
-    tt_status status = tt_graph_compile(b.graph, tt_test_error());
-    *table() = real;
-    expect(status, TT_ERROR_DEVICE, "streamed: lin20_12: clEnqueueMapBuffer");
+    assert_int_equal(tt_device_bytes(tt_test_device()), before);
+}
+
+/* Packing what stays, biases first: the sentence names graph and layer, and the next graph over the store is right. */
+static void test_failing_packing(void **state)
+{
+    (void)state;
+    static const struct {
+        bool unmaps;
+        int good;
+        const char *mention;
+    } cases[] = {{false, 1, "streamed: lin20_12: clEnqueueMapBuffer"},
+                 {false, 11, "streamed: lin20_12: clEnqueueMapBuffer"},
+                 {true, 11, "streamed: lin20_12: clEnqueueUnmapMemObject"}};
+    const tt_kernels *kernels = &tt_test_forms()[0];
+    uint64_t before = tt_device_bytes(tt_test_device());
+    float y[N_OUT];
+    tt_weight_sizes all;
+    float *want = expected(kernels, &all);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bench b = start(kernels, UINT64_MAX, 2);
+        real = *table();
+        if (cases[i].unmaps)
+            table()->enqueue_unmap_mem_object = failing_unmap;
+        else
+            table()->enqueue_map_buffer = failing_map;
+        countdown = cases[i].good;
+        tt_status status = tt_graph_compile(b.graph, tt_test_error());
+        *table() = real;
+        expect(status, TT_ERROR_DEVICE, cases[i].mention);
+        tt_graph_destroy(b.graph);
+        tt_test_ok(tt_graph_create(kernels, "streamed", b.store, &b.graph, tt_test_error()));
+        build(b.graph, NULL);
+        tt_test_ok(tt_graph_compile(b.graph, tt_test_error()));
+        run(b.graph, 0, y);
+        assert_memory_equal(y, want, sizeof y);
+        finish(&b);
+    }
+    free(want);
+    assert_int_equal(tt_device_bytes(tt_test_device()), before);
+}
+
+/* A store may be destroyed while threads pack for it, and asked for the rest more than once. */
+static void test_packing_begun(void **state)
+{
+    (void)state;
+    uint64_t before = tt_device_bytes(tt_test_device());
+    const tt_kernels *kernels = &tt_test_forms()[0];
+    float y[N_OUT];
+    tt_weight_sizes all;
+    float *want = expected(kernels, &all);
+    bench b = start(kernels, UINT64_MAX, 2);
+    tt_test_ok(tt_weight_store_begin_packing(b.store, tt_test_error()));
     finish(&b);
+    assert_int_equal(tt_device_bytes(tt_test_device()), before);
+    b = start(kernels, UINT64_MAX, 2);
+    tt_test_ok(tt_weight_store_begin_packing(b.store, tt_test_error()));
+    tt_test_ok(tt_weight_store_begin_packing(b.store, tt_test_error()));
+    tt_test_ok(tt_weight_store_pack_rest(b.store, tt_test_error()));
+    tt_test_ok(tt_weight_store_pack_rest(b.store, tt_test_error()));
+    tt_test_ok(tt_graph_compile(b.graph, tt_test_error()));
+    run(b.graph, 0, y);
+    assert_memory_equal(y, want, sizeof y);
+    finish(&b);
+    free(want);
     assert_int_equal(tt_device_bytes(tt_test_device()), before);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_two_graphs),     cmocka_unit_test(test_forecast),
-        cmocka_unit_test(test_choice),    cmocka_unit_test(test_failing_driver), cmocka_unit_test(test_failing_compile),
+        cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_two_graphs),
+        cmocka_unit_test(test_forecast),        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_failing_driver),  cmocka_unit_test(test_failing_compile),
+        cmocka_unit_test(test_failing_packing), cmocka_unit_test(test_packing_begun),
     };
     return cmocka_run_group_tests_name("streamed graphs", tests, graph_weights_set_up, graph_weights_tear_down);
 }

@@ -143,14 +143,16 @@ static void test_checkpoint(void **state)
 static void test_automatic_precision(void **state)
 {
     (void)state;
-    static const tt_precision wanted[] = {TT_PRECISION_F16, TT_PRECISION_F32};
     model_copy_file(&folder, MODELS "sd1.json", "m.json");
     for (int as_floats = 0; as_floats < 2; as_floats++) {
         tt_model_info info;
         gguf_copy(MODELS "sd1.safetensors", temp_folder_path(&folder, "m.gguf", path), NULL, as_floats, NULL);
         tt_model *model = load_with(path, NULL, NULL, TT_PRECISION_AUTO);
         assert_int_equal(tt_model_get_info(model, &info), TT_OK);
-        assert_int_equal(info.precision, wanted[as_floats]);
+        if (as_floats)
+            assert_int_equal(info.precision, TT_PRECISION_F32);
+        else /* HALF, or F16 where an open device multiplies floats alone */
+            assert_in_range(info.precision, TT_PRECISION_F16, TT_PRECISION_HALF);
         tt_model_destroy(model);
     }
 }

@@ -237,6 +237,49 @@ static void test_modes(void **state)
         tt_image_free(&pictures[i]);
 }
 
+/* The choice for a request. */
+static tt_memory_choice choose(tt_model *model, const tt_generate_params *p)
+{
+    tt_memory_plan plan;
+    tt_error err = {""};
+    if (tt_memory_plan_make(model, p, &plan, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    return plan.choice;
+}
+
+static bool stop_in_text(void *user, const tt_progress *progress)
+{
+    (void)user;
+    return progress->phase != TT_PHASE_TEXT || progress->step == 0;
+}
+
+/* The UNet is packed beside the text encoder where everything stays and nothing is needed in between; a run that ends
+ * before it is used leaves nothing of it. */
+static void test_packs_early(void **state)
+{
+    (void)state;
+    tt_model *model = load(MINI);
+    tt_generate_params p = request(model, 192, 256);
+    assert_true(choose(model, &p).packs_early);
+    p.preview = true;
+    assert_false(choose(model, &p).packs_early);
+    p.preview = false;
+    p.memory_mode = "sequential";
+    assert_false(choose(model, &p).packs_early);
+    p.memory_mode = "streamed";
+    assert_false(choose(model, &p).packs_early);
+    p.memory_mode = NULL;
+    p.progress = stop_in_text;
+    tt_image image = {0};
+    assert_int_equal(tt_generate(model, &p, &image, NULL), TT_ERROR_CANCELLED);
+    assert_int_equal(tt_unet_weight_bytes(model->unet), 0);
+    p.progress = NULL;
+    assert_int_equal(tt_generate(model, &p, &image, NULL), TT_OK);
+    assert_true(tt_unet_weight_bytes(model->unet) > 0);
+    tt_image_free(&image);
+    tt_model_destroy(model);
+}
+
 static tt_image grey_picture(uint32_t width, uint32_t height, uint32_t n_channels)
 {
     tt_image image = {width, height, n_channels, malloc((size_t)width * height * n_channels)};
@@ -387,10 +430,10 @@ static void test_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),        cmocka_unit_test(test_seconds), cmocka_unit_test(test_falling_budget),
-        cmocka_unit_test(test_refusal),     cmocka_unit_test(test_modes),   cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_wanted_mode), cmocka_unit_test(test_again),   cmocka_unit_test(test_stage_after),
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_sums),        cmocka_unit_test(test_seconds),     cmocka_unit_test(test_falling_budget),
+        cmocka_unit_test(test_refusal),     cmocka_unit_test(test_modes),       cmocka_unit_test(test_packs_early),
+        cmocka_unit_test(test_batches),     cmocka_unit_test(test_wanted_mode), cmocka_unit_test(test_again),
+        cmocka_unit_test(test_stage_after), cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

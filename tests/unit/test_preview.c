@@ -1,8 +1,10 @@
 /* test_preview.c - the linear map from latents to colours: fitted to the decoder, drawn within 0..255. */
+#include "model-file/safetensors.h"
 #include "pipeline/denoise.h"
 #include "pipeline/preview.h"
 #include "tests/support/golden.h"
 #include "tests/support/shared-context.h"
+#include "tests/support/temp-folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,9 +101,102 @@ static void test_no_vae(void **state)
     tt_model_destroy(model);
 }
 
+/* The built-in model's file with other metadata for previews. */
+static tt_status load_with_rows(const char *rows, tt_model **model)
+{
+    enum { N_KEYS = 9 };
+    static const char *const keys[N_KEYS] = {
+        "tintype.model_index", "tintype.unet",  "tintype.vae",    "tintype.text_encoder",
+        "tintype.scheduler",   "tintype.vocab", "tintype.merges", "tintype.tokenizer_config"};
+    static const char from[] = "models/tintype-mini.safetensors";
+    tt_error err = {""};
+    tt_tensor_file *file = NULL;
+    temp_folder folder;
+    char path[TT_TEMP_PATH];
+    const char *pairs[N_KEYS][2] = {{"tintype.preview_projection", rows}};
+    assert_int_equal(tt_tensor_file_open(from, &file, &err), TT_OK);
+    size_t n = tt_tensor_file_count(file), n_pairs = 1;
+    tt_tensor *tensors = calloc(n, sizeof *tensors);
+    assert_non_null(tensors);
+    for (size_t i = 0; i < n; i++)
+        tensors[i] = *tt_tensor_file_at(file, i);
+    for (size_t i = 0; i < N_KEYS; i++)
+        if (keys[i] && tt_tensor_file_metadata(file, keys[i])) {
+            pairs[n_pairs][0] = keys[i];
+            pairs[n_pairs++][1] = tt_tensor_file_metadata(file, keys[i]);
+        }
+    temp_folder_make(&folder);
+    temp_folder_path(&folder, "model.safetensors", path);
+    assert_int_equal(tt_safetensors_write(path, tensors, n, (const char *const(*)[2])pairs, n_pairs, &err), TT_OK);
+    tt_model_params params;
+    tt_model_params_default(&params);
+    params.path = path;
+    *model = NULL;
+    tt_status status = tt_model_load(context, &params, model);
+    temp_folder_remove(&folder);
+    tt_tensor_file_close(file);
+    free(tensors);
+    return status;
+}
+
+/* "{"rows": ...}" of n_rows rows: row r has 1 in column r, `last` at its end, and zeros. */
+static const char *write_rows(size_t n_rows, size_t n_columns, const char *last, char text[4096])
+{
+    size_t at = (size_t)snprintf(text, 4096, "{\"rows\": [");
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t i = 0; i < n_columns; i++)
+            at += (size_t)snprintf(text + at, 4096 - at, "%s%s%s",
+                                   i   ? ","
+                                   : r ? ",["
+                                       : "[",
+                                   i + 1 == n_columns ? last
+                                   : i == r           ? "1"
+                                                      : "0",
+                                   i + 1 == n_columns ? "]" : "");
+    (void)snprintf(text + at, 4096 - at, "]}");
+    return text;
+}
+
+static void refuses(const char *rows)
+{
+    tt_model *model = NULL;
+    assert_int_equal(load_with_rows(rows, &model), TT_ERROR_FORMAT);
+    assert_null(model);
+    assert_non_null(strstr(tt_context_message(context), "tintype.preview_projection"));
+}
+
+/* A file that brings its map is not fitted; a map that does not suit the latents is refused by its key. */
+static void test_given(void **state)
+{
+    (void)state;
+    tt_model *model = load("../../../../models/tintype-mini.safetensors");
+    size_t n = model->vae_config.latent_channels + 1;
+    tt_error err = {""};
+    char text[4096];
+    tt_model_destroy(model);
+    assert_int_equal(load_with_rows(write_rows(3, n, "-0.25", text), &model), TT_OK);
+    const float *got = model->preview_projection;
+    assert_non_null(got);
+    for (size_t i = 0; i < 3 * n; i++)
+        assert_true(got[i] == (i % n == n - 1 ? -0.25f : i % n == i / n ? 1.0f : 0.0f));
+    assert_int_equal(tt_preview_fit(model, &err), TT_OK);
+    assert_ptr_equal(model->preview_projection, got);
+    tt_model_destroy(model);
+    refuses(write_rows(2, n, "0", text));
+    refuses(write_rows(4, n, "0", text));
+    refuses(write_rows(3, n - 1, "0", text));
+    refuses(write_rows(3, n + 1, "0", text));
+    refuses(write_rows(3, n, "1e300", text));
+    refuses(write_rows(3, n, "\"2\"", text));
+    refuses("{}");
+    refuses("{\"rows\": 7}");
+    refuses("[[1]");
+    refuses("");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_draw), cmocka_unit_test(test_fit),
-                                       cmocka_unit_test(test_no_vae)};
+                                       cmocka_unit_test(test_no_vae), cmocka_unit_test(test_given)};
     return cmocka_run_group_tests(tests, shared_context_open, shared_context_close);
 }

@@ -151,7 +151,7 @@ static tt_device *open_device(fixture *f, const char *cache_dir, const char *ker
     if (tt_device_open(&options, &device, &err) != TT_OK)
         fail_msg("%s", err.text);
     tt_device_set_sources(device, test_sources);
-    device->found.quirks.no_binary_cache = false; /* the cache works on every driver, even where it does not pay */
+    device->found.quirks.slow_binaries = false; /* the cache works on every driver */
     real_cl = device->cl;
     device->cl.create_program_with_source = count_source;
     device->cl.create_program_with_binary = count_binary;
@@ -435,15 +435,39 @@ static void unusable_folder_is_one_warning(void **state)
     assert_non_null(strstr(f->log, "compiled programs are not cached"));
 }
 
-static void quirk_switches_the_cache_off(void **state)
+/* Where binaries are made slowly none is written at a build, but all that are missing when asked for. */
+static void slow_binaries_are_stored_when_asked_for(void **state)
 {
     fixture *f = *state;
-    tt_device *device = open_device(f, f->cache, NULL);
-    device->found.quirks.no_binary_cache = true;
+    uint32_t n_stored = 0;
+    tt_error err = {""};
+    for (int round = 0; round < 3; round++) {
+        tt_device *device = open_device(f, f->cache, NULL);
+        device->found.quirks.slow_binaries = true;
+        assert_int_equal(run_kernel(device, ""), 17);
+        assert_int_equal(n_source_builds, round == 0 ? 1 : 2);
+        assert_int_equal(n_binary_loads, round == 2);
+        if (round > 0) {
+            assert_int_equal(tt_programs_store(device, &n_stored, &err), TT_OK);
+            assert_int_equal(n_stored, round == 1);
+            assert_int_equal(tt_programs_store(device, &n_stored, &err), TT_OK);
+            assert_int_equal(n_stored, 0);
+        }
+        tt_device_close(device);
+    }
+}
+
+static void nothing_is_stored_without_a_cache(void **state)
+{
+    fixture *f = *state;
+    uint32_t n_stored = 7;
+    tt_error err = {""};
+    tt_device *device = open_device(f, "", NULL);
+    device->found.quirks.slow_binaries = true;
     assert_int_equal(run_kernel(device, ""), 17);
+    assert_int_equal(tt_programs_store(device, &n_stored, &err), TT_OK);
+    assert_int_equal(n_stored, 0);
     tt_device_close(device);
-    assert_int_equal(n_source_builds, 1);
-    assert_false(tt_path_is_folder(f->cache));
 }
 
 static void empty_name_means_no_cache(void **state)
@@ -541,7 +565,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(left_marker_drops_the_binary, set_up, tear_down),
         cmocka_unit_test_setup_teardown(held_marker_is_respected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unusable_folder_is_one_warning, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(quirk_switches_the_cache_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slow_binaries_are_stored_when_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_stored_without_a_cache, set_up, tear_down),
         cmocka_unit_test_setup_teardown(empty_name_means_no_cache, set_up, tear_down),
         cmocka_unit_test_setup_teardown(default_folder_follows_the_environment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(developer_folder_overrides_file_by_file, set_up, tear_down),

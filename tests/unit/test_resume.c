@@ -121,6 +121,36 @@ static void test_every_sampler(void **state)
     check_every_stop(sd1, &p, "karras");
 }
 
+/* With a kept feature a run goes on from its last whole call: what was made since is made again. */
+static void test_savers(void **state)
+{
+    (void)state;
+    tt_generate_params p = resume_request(sd1);
+    tt_generate_stats stats;
+    tt_image whole, rest;
+    p.savers = (tt_savers){.guidance_stop = 0.8f, .reuse_interval = 2, .reuse_depth = 1, .kv_downsample = 1};
+    resume_run(context, sd1, &p, &whole, &stats);
+    p.resume_path = path;
+    static const uint32_t stands_at[] = {0, 0, 2, 3, 4}; /* whole: 0, 2, and 3, where guidance ends */
+    for (uint32_t step = 1; step <= 4; step++) {
+        resume_run_until(sd1, &p, 0, step);
+        assert_stands_at(0, stands_at[step], 4);
+        resume_run(context, sd1, &p, &rest, &stats);
+        resume_assert_same(&whole, &rest, "savers", step);
+        assert_int_equal(stats.n_unet_calls, 4 - stands_at[step]);
+        tt_image_free(&rest);
+        assert_int_equal(remove(path), 0);
+    }
+    resume_run_until(sd1, &p, 0, 2);
+    tt_generate_params q = p;
+    q.savers.reuse_depth = 2;
+    resume_refuse(context, sd1, &q, TT_ERROR_ARGUMENT,
+                  "step savers \"CFG start: 0, CFG stop: 0.8, Reuse interval: 2, Reuse depth: 1");
+    q.savers = (tt_savers){.guidance_stop = 1.0f};
+    resume_refuse(context, sd1, &q, TT_ERROR_ARGUMENT, "but \"none\"");
+    tt_image_free(&whole);
+}
+
 static tt_image picture(uint32_t n_channels, uint8_t first)
 {
     tt_image image = {RESUME_WIDTH, RESUME_HEIGHT, n_channels,
@@ -344,10 +374,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_every_sampler),     TEST(test_pictures_and_masks),
-        TEST(test_batch_in_one_call), TEST(test_batch_in_several_calls),
-        TEST(test_seed_of_the_file),  TEST(test_other_requests),
-        TEST(test_bad_places),        TEST(test_write_fails_later),
+        TEST(test_every_sampler),          TEST(test_savers),
+        TEST(test_pictures_and_masks),     TEST(test_batch_in_one_call),
+        TEST(test_batch_in_several_calls), TEST(test_seed_of_the_file),
+        TEST(test_other_requests),         TEST(test_bad_places),
+        TEST(test_write_fails_later),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }

@@ -139,6 +139,16 @@ static void test_linear_and_1x1(void **state)
     assert_int_equal(tt_weights_get(weights, "b.weight", 3, same, &weight, NULL), TT_ERROR_FORMAT);
     tt_weights_destroy(weights);
     close_memory(&file);
+    /* The rows of a convolution are a layer over unfolded inputs. */
+    file = open_text("m", "{\"c\":{\"dtype\":\"F16\",\"shape\":[2,1,3,3],\"data_offsets\":[0,36]}}", 36);
+    weights = source(&file, 1, "", NULL, NULL);
+    const uint64_t rows[] = {2, 9}, wrong[][2] = {{2, 3}, {9, 2}, {18, 1}};
+    assert_int_equal(tt_weights_get(weights, "c", 2, rows, &weight, NULL), TT_OK);
+    assert_true(weight.tensor.n_dims == 2 && weight.tensor.dims[1] == 9 && weight.tensor.dims[2] == 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(tt_weights_get(weights, "c", 2, wrong[i], &weight, NULL), TT_ERROR_FORMAT);
+    tt_weights_destroy(weights);
+    close_memory(&file);
 }
 
 /* Like an OpenCLIP checkpoint: "q"/"k"/"v" are thirds of "in_proj", "proj" is stored transposed. */

@@ -1,0 +1,179 @@
+/* main-gate.c - tintype-gate: the HTTP front of the upscale service as a program. */
+#define _DEFAULT_SOURCE
+#include "service/gate.h"
+#include "service/options.h"
+#include "service/tokens.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef struct gate_command {
+    tt_gate_params params;
+    uint32_t port;
+    uint64_t max_bytes, max_memory;
+    tt_option_list hashes;
+    const char *new_token;
+    bool help, version, verbose;
+} gate_command;
+
+static int fail(int code, const tt_error *err)
+{
+    (void)fprintf(stderr, "tintype-gate: %s\n", err->text);
+    return code;
+}
+
+static void print_log(void *user, tt_log_level level, const char *line)
+{
+    const bool *verbose = user;
+    if (level >= TT_LOG_WARNING || *verbose)
+        (void)fprintf(stderr, "tintype-gate: %s\n", line);
+}
+
+enum { N_OPTIONS = 26 };
+
+static size_t make_options(gate_command *command, tt_option options[N_OPTIONS])
+{
+    tt_gate_params *p = &command->params;
+    const tt_option table[] = {
+        {"listen", "ADDRESS", TT_OPTION_TEXT, &p->address, "where to listen; others than loopback need --tokens"},
+        {"port", "N", TT_OPTION_U32, &command->port, "8188; 0: one that is free, which is printed"},
+        {"ledger", "ADDRESS", TT_OPTION_TEXT, &p->ledger,
+         "sqlite:FILE or postgresql://...; sqlite:tintype-jobs.sqlite"},
+        {"tokens", "FILE", TT_OPTION_TEXT, &p->tokens_path, "who may use the service: lines of --new-token"},
+        {"new-token", "NAME", TT_OPTION_TEXT, &command->new_token, "print a new token and its line, and end"},
+        {"public-url", "URL", TT_OPTION_TEXT, &p->public_url, "what stands before /v1 for clients behind a proxy"},
+        {"model-hash", "HASH", TT_OPTION_LIST, &command->hashes, "a model that workers have for latents; repeatable"},
+        {"max-queued", "N", TT_OPTION_U64, &p->bounds.max_queued, "jobs that wait or are worked on: 20000"},
+        {"max-queued-per-token", "N", TT_OPTION_U64, &p->bounds.max_queued_per_owner, "... of one token: 1000"},
+        {"keep", "SECONDS", TT_OPTION_SECONDS, &p->bounds.keep_seconds, "how long results stay: 3600"},
+        {"lease", "SECONDS", TT_OPTION_SECONDS, &p->bounds.lease_seconds, "as the workers have it: 30"},
+        {"max-bytes", "N", TT_OPTION_U64, &command->max_bytes, "of a body: 8M"},
+        {"max-side", "PIXELS", TT_OPTION_U32, &p->limits.max_side, "of a picture: 2048"},
+        {"max-pixels", "N", TT_OPTION_U64, &p->limits.max_pixels, "of a picture: 4M"},
+        {"max-result-pixels", "N", TT_OPTION_U64, &p->limits.max_result_pixels, "of a result: 16M"},
+        {"max-memory", "N", TT_OPTION_U64, &command->max_memory, "bytes of bodies at a time, and of results: 32M"},
+        {"max-connections", "N", TT_OPTION_U32, &p->max_connections, "6000"},
+        {"max-wait", "SECONDS", TT_OPTION_SECONDS, &p->max_wait_seconds, "the longest Prefer: wait: 30"},
+        {"idle", "SECONDS", TT_OPTION_SECONDS, &p->idle_seconds, "a silent connection is closed: 15"},
+        {"body-time", "SECONDS", TT_OPTION_SECONDS, &p->body_seconds, "a body must be there by then: 60"},
+        {"ledger-threads", "N", TT_OPTION_U32, &p->n_ledger_threads, "4"},
+        {"drain-time", "SECONDS", TT_OPTION_SECONDS, &p->drain_seconds, "for answers to be taken at the end: 5"},
+        {"verbose", NULL, TT_OPTION_FLAG, &command->verbose, "more lines on stderr"},
+        {"help", NULL, TT_OPTION_FLAG, &command->help, "this text"},
+        {"version", NULL, TT_OPTION_FLAG, &command->version, "the program's version"},
+    };
+    _Static_assert(sizeof table / sizeof table[0] <= N_OPTIONS, "the table of options is longer than its room");
+    memcpy(options, table, sizeof table);
+    return sizeof table / sizeof table[0];
+}
+
+static int print_help(const tt_option *options, size_t n)
+{
+    tt_text text = {0};
+    tt_options_help(options, n, &text);
+    (void)printf(
+        "tintype-gate [OPTION]...: takes pictures over HTTP for workers to enlarge (docs/cloud.md)\n\n"
+        "Options:\n%s\n"
+        "SIGTERM or SIGINT: takes nothing new, answers those that wait, and ends with 0. Exit codes: 1 the gate\n"
+        "cannot work, 2 the command line is wrong. Tokens are made with --new-token: the token is for the client,\n"
+        "the line for the file.\n",
+        text.bytes != NULL ? text.bytes : "");
+    tt_text_free(&text);
+    return 0;
+}
+
+static int print_token(const char *name)
+{
+    char token[64], line[160];
+    tt_error err = {""};
+    if (tt_token_make(name, token, line, &err) != TT_OK)
+        return fail(EXIT_USAGE, &err);
+    (void)printf("token for the client, shown only now: %s\nline for the file: %s\n", token, line);
+    return 0;
+}
+
+/* As many files as the system allows: every client is one. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Bodies and results come and go on several threads. Large ones get mappings of their own, always, and the threads
+ * share two arenas, so that what was freed is the system's again. */
+static void tame_heap(void)
+{
+#if defined(__GLIBC__)
+    (void)mallopt(M_MMAP_THRESHOLD, 12 * 1024);
+    (void)mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
+static int run(gate_command *command)
+{
+    tt_gate *gate;
+    tt_error err = {""};
+    sigset_t signals;
+    int number = 0;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    /* Blocked before there are threads, so that this one alone gets them. */
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+    tame_heap();
+    if (tt_gate_start(&command->params, &gate, &err) != TT_OK)
+        return fail(EXIT_FAILED, &err);
+    (void)printf("tintype-gate: listening at %s, port %u\n", command->params.address, tt_gate_port(gate));
+    (void)fflush(stdout);
+    (void)sigwait(&signals, &number);
+    tt_gate_stop(gate);
+    (void)printf("tintype-gate: ended\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    gate_command command = {0};
+    tt_option options[N_OPTIONS];
+    tt_error err = {""};
+    tt_gate_params *params = &command.params;
+    tt_gate_params_default(params);
+    params->ledger = "sqlite:tintype-jobs.sqlite";
+    params->log = print_log;
+    params->log_user = &command.verbose;
+    command.port = params->port;
+    command.max_bytes = params->limits.max_bytes;
+    command.max_memory = params->max_memory_bytes;
+    const size_t n = make_options(&command, options);
+    tt_status status = tt_options_read(options, n, argc, argv, &err);
+    if (status == TT_OK && command.port > UINT16_MAX)
+        status = tt_fail(&err, TT_ERROR_ARGUMENT, "--port is %u, expected 0 to %d", command.port, UINT16_MAX);
+    if (status != TT_OK)
+        return fail(EXIT_USAGE, &err);
+    if (command.help)
+        return print_help(options, n);
+    if (command.version)
+        return printf("tintype-gate %s\n", tt_version()) < 0;
+    if (command.new_token != NULL)
+        return print_token(command.new_token);
+    params->port = (uint16_t)command.port;
+    params->limits.max_bytes = (size_t)command.max_bytes;
+    params->max_memory_bytes = (size_t)command.max_memory;
+    params->model_hashes = command.hashes.texts;
+    params->n_model_hashes = command.hashes.n;
+    return run(&command);
+}

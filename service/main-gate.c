@@ -1,7 +1,7 @@
 /* main-gate.c - tintype-gate: the HTTP front of the upscale service as a program. */
 #define _DEFAULT_SOURCE
 #include "service/gate.h"
-#include "service/options.h"
+#include "service/program.h"
 #include "service/tokens.h"
 
 #include <signal.h>
@@ -14,29 +14,14 @@
 #include <malloc.h>
 #endif
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
 typedef struct gate_command {
+    tt_program program;
     tt_gate_params params;
     uint32_t port;
     uint64_t max_bytes, max_memory;
     tt_option_list hashes;
     const char *new_token;
-    bool help, version, verbose;
 } gate_command;
-
-static int fail(int code, const tt_error *err)
-{
-    (void)fprintf(stderr, "tintype-gate: %s\n", err->text);
-    return code;
-}
-
-static void print_log(void *user, tt_log_level level, const char *line)
-{
-    const bool *verbose = user;
-    if (level >= TT_LOG_WARNING || *verbose)
-        (void)fprintf(stderr, "tintype-gate: %s\n", line);
-}
 
 enum { N_OPTIONS = 26 };
 
@@ -67,36 +52,21 @@ static size_t make_options(gate_command *command, tt_option options[N_OPTIONS])
         {"body-time", "SECONDS", TT_OPTION_SECONDS, &p->body_seconds, "a body must be there by then: 60"},
         {"ledger-threads", "N", TT_OPTION_U32, &p->n_ledger_threads, "4"},
         {"drain-time", "SECONDS", TT_OPTION_SECONDS, &p->drain_seconds, "for answers to be taken at the end: 5"},
-        {"verbose", NULL, TT_OPTION_FLAG, &command->verbose, "more lines on stderr"},
-        {"help", NULL, TT_OPTION_FLAG, &command->help, "this text"},
-        {"version", NULL, TT_OPTION_FLAG, &command->version, "the program's version"},
+        {"verbose", NULL, TT_OPTION_FLAG, &command->program.is_verbose, "more lines on stderr"},
+        {"help", NULL, TT_OPTION_FLAG, &command->program.help, "this text"},
+        {"version", NULL, TT_OPTION_FLAG, &command->program.version, "the program's version"},
     };
     _Static_assert(sizeof table / sizeof table[0] <= N_OPTIONS, "the table of options is longer than its room");
     memcpy(options, table, sizeof table);
     return sizeof table / sizeof table[0];
 }
 
-static int print_help(const tt_option *options, size_t n)
-{
-    tt_text text = {0};
-    tt_options_help(options, n, &text);
-    (void)printf(
-        "tintype-gate [OPTION]...: takes pictures over HTTP for workers to enlarge (docs/cloud.md)\n\n"
-        "Options:\n%s\n"
-        "SIGTERM or SIGINT: takes nothing new, answers those that wait, and ends with 0. Exit codes: 1 the gate\n"
-        "cannot work, 2 the command line is wrong. Tokens are made with --new-token: the token is for the client,\n"
-        "the line for the file.\n",
-        text.bytes != NULL ? text.bytes : "");
-    tt_text_free(&text);
-    return 0;
-}
-
-static int print_token(const char *name)
+static int print_token(const gate_command *command)
 {
     char token[64], line[160];
     tt_error err = {""};
-    if (tt_token_make(name, token, line, &err) != TT_OK)
-        return fail(EXIT_USAGE, &err);
+    if (tt_token_make(command->new_token, token, line, &err) != TT_OK)
+        return tt_program_fail(&command->program, TT_EXIT_USAGE, &err);
     (void)printf("token for the client, shown only now: %s\nline for the file: %s\n", token, line);
     return 0;
 }
@@ -136,7 +106,7 @@ static int run(gate_command *command)
     raise_file_limit();
     tame_heap();
     if (tt_gate_start(&command->params, &gate, &err) != TT_OK)
-        return fail(EXIT_FAILED, &err);
+        return tt_program_fail(&command->program, TT_EXIT_FAILED, &err);
     (void)printf("tintype-gate: listening at %s, port %u\n", command->params.address, tt_gate_port(gate));
     (void)fflush(stdout);
     (void)sigwait(&signals, &number);
@@ -147,14 +117,20 @@ static int run(gate_command *command)
 
 int main(int argc, char **argv)
 {
-    gate_command command = {0};
+    gate_command command = {.program = {.name = "tintype-gate",
+                                        .purpose = "takes pictures over HTTP for workers to enlarge (docs/cloud.md)",
+                                        .signals = "SIGTERM or SIGINT: takes nothing new, answers those that wait, and "
+                                                   "ends with 0. Exit codes: 1 the gate\n"
+                                                   "cannot work, 2 the command line is wrong. Tokens are made with "
+                                                   "--new-token: the token is for the client,\n"
+                                                   "the line for the file."}};
     tt_option options[N_OPTIONS];
     tt_error err = {""};
     tt_gate_params *params = &command.params;
     tt_gate_params_default(params);
     params->ledger = "sqlite:tintype-jobs.sqlite";
-    params->log = print_log;
-    params->log_user = &command.verbose;
+    params->log = tt_program_log;
+    params->log_user = &command.program;
     command.port = params->port;
     command.max_bytes = params->limits.max_bytes;
     command.max_memory = params->max_memory_bytes;
@@ -163,13 +139,11 @@ int main(int argc, char **argv)
     if (status == TT_OK && command.port > UINT16_MAX)
         status = tt_fail(&err, TT_ERROR_ARGUMENT, "--port is %u, expected 0 to %d", command.port, UINT16_MAX);
     if (status != TT_OK)
-        return fail(EXIT_USAGE, &err);
-    if (command.help)
-        return print_help(options, n);
-    if (command.version)
-        return printf("tintype-gate %s\n", tt_version()) < 0;
+        return tt_program_fail(&command.program, TT_EXIT_USAGE, &err);
+    if (tt_program_answers(&command.program, options, n))
+        return 0;
     if (command.new_token != NULL)
-        return print_token(command.new_token);
+        return print_token(&command);
     params->port = (uint16_t)command.port;
     params->limits.max_bytes = (size_t)command.max_bytes;
     params->max_memory_bytes = (size_t)command.max_memory;

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/sha256.h"
-#include "service/options.h"
+#include "service/program.h"
 #include "service/supervisor.h"
 
 #include <arpa/inet.h>
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, N_OPTIONS = 20, MAX_ARGUMENTS = 128, MAX_WORKERS = 32 };
+enum { N_OPTIONS = 20, MAX_ARGUMENTS = 128, MAX_WORKERS = 32 };
 
 /* The arguments of one program, with what they point to. */
 typedef struct arguments {
@@ -28,28 +28,16 @@ typedef struct arguments {
 } arguments;
 
 typedef struct service_command {
+    tt_program program;
     const char *listen, *ledger, *tokens, *public_url, *device, *upscale_model;
     const char *max_wait, *max_queued, *lease, *keep;
     uint32_t port, n_workers;
     tt_option_list models;
-    bool no_seccomp, verbose, help, version;
+    bool no_seccomp;
     arguments gate, worker;
     char gate_path[PATH_MAX + 16], worker_path[PATH_MAX + 16], port_text[16];
     tt_supervisor supervisor;
 } service_command;
-
-static int fail(int code, const tt_error *err)
-{
-    (void)fprintf(stderr, "tintype-service: %s\n", err->text);
-    return code;
-}
-
-static void print_log(void *user, tt_log_level level, const char *line)
-{
-    (void)user;
-    (void)level;
-    (void)fprintf(stderr, "tintype-service: %s\n", line);
-}
 
 static size_t make_options(service_command *c, tt_option options[N_OPTIONS])
 {
@@ -68,25 +56,13 @@ static size_t make_options(service_command *c, tt_option options[N_OPTIONS])
         {"lease", "SECONDS", TT_OPTION_TEXT, &c->lease, "a silent worker loses its job after that: 30"},
         {"keep", "SECONDS", TT_OPTION_TEXT, &c->keep, "how long results stay: 3600"},
         {"no-seccomp", NULL, TT_OPTION_FLAG, &c->no_seccomp, "decode without a filter of system calls"},
-        {"verbose", NULL, TT_OPTION_FLAG, &c->verbose, "more lines on stderr"},
-        {"help", NULL, TT_OPTION_FLAG, &c->help, "this text"},
-        {"version", NULL, TT_OPTION_FLAG, &c->version, "the program's version"},
+        {"verbose", NULL, TT_OPTION_FLAG, &c->program.is_verbose, "more lines on stderr"},
+        {"help", NULL, TT_OPTION_FLAG, &c->program.help, "this text"},
+        {"version", NULL, TT_OPTION_FLAG, &c->program.version, "the program's version"},
     };
     _Static_assert(sizeof table / sizeof table[0] <= N_OPTIONS, "the table of options is longer than its room");
     memcpy(options, table, sizeof table);
     return sizeof table / sizeof table[0];
-}
-
-static int print_help(const tt_option *options, size_t n)
-{
-    tt_text text = {0};
-    tt_options_help(options, n, &text);
-    (void)printf("tintype-service [OPTION]...: starts tintype-gate and tintype-worker on this machine and keeps them\n"
-                 "running (docs/cloud.md)\n\nOptions:\n%s\n"
-                 "SIGTERM or SIGINT: ends both, jobs in work are finished first. Jobs stay in the ledger.\n",
-                 text.bytes != NULL ? text.bytes : "");
-    tt_text_free(&text);
-    return 0;
 }
 
 /* ---- arguments of the two programs */
@@ -153,7 +129,7 @@ static tt_status make_arguments(service_command *c, tt_error *err)
     add(gate, "--max-wait", c->max_wait);
     add(gate, "--lease", c->lease);
     add(gate, "--keep", c->keep);
-    add_flag(gate, "--verbose", c->verbose);
+    add_flag(gate, "--verbose", c->program.is_verbose);
     worker->argv[worker->n++] = c->worker_path;
     add(worker, "--ledger", c->ledger);
     add(worker, "--device", c->device);
@@ -163,7 +139,7 @@ static tt_status make_arguments(service_command *c, tt_error *err)
     for (size_t i = 0; i < c->models.n; i++)
         add(worker, "--model", c->models.texts[i]);
     add_flag(worker, "--no-seccomp", c->no_seccomp);
-    add_flag(worker, "--verbose", c->verbose);
+    add_flag(worker, "--verbose", c->program.is_verbose);
     return add_hashes(c, err);
 }
 
@@ -260,7 +236,8 @@ static int run(service_command *c)
     (void)sigaddset(&signals, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     c->supervisor.drain_seconds = 60;
-    c->supervisor.log = print_log;
+    c->supervisor.log = tt_program_log;
+    c->supervisor.log_user = &c->program;
     const tt_status status = start_all(c, &err);
     if (status == TT_OK) {
         const bool is_v6 = strchr(c->listen, ':') != NULL;
@@ -273,12 +250,20 @@ static int run(service_command *c)
         tt_supervisor_end(&c->supervisor);
     for (size_t i = 0; i < c->gate.n_hashes; i++)
         free(c->gate.hashes[i]);
-    return status == TT_OK ? 0 : fail(EXIT_FAILED, &err);
+    return status == TT_OK ? 0 : tt_program_fail(&c->program, TT_EXIT_FAILED, &err);
 }
 
 int main(int argc, char **argv)
 {
-    service_command command = {.listen = "127.0.0.1", .port = 8188, .n_workers = 1};
+    service_command command = {
+        .program =
+            {.name = "tintype-service",
+             .purpose =
+                 "starts tintype-gate and tintype-worker on this machine and keeps them\nrunning (docs/cloud.md)",
+             .signals = "SIGTERM or SIGINT: ends both, jobs in work are finished first. Jobs stay in the ledger."},
+        .listen = "127.0.0.1",
+        .port = 8188,
+        .n_workers = 1};
     tt_option options[N_OPTIONS];
     tt_error err = {""};
     command.ledger = "sqlite:tintype-jobs.sqlite";
@@ -289,10 +274,8 @@ int main(int argc, char **argv)
     if (status == TT_OK && (command.n_workers == 0 || command.n_workers > MAX_WORKERS))
         status = tt_fail(&err, TT_ERROR_ARGUMENT, "--workers is %u, expected 1 to %d", command.n_workers, MAX_WORKERS);
     if (status != TT_OK)
-        return fail(EXIT_USAGE, &err);
-    if (command.help)
-        return print_help(options, n);
-    if (command.version)
-        return printf("tintype-service %s\n", tt_version()) < 0;
+        return tt_program_fail(&command.program, TT_EXIT_USAGE, &err);
+    if (tt_program_answers(&command.program, options, n))
+        return 0;
     return run(&command);
 }

@@ -1,35 +1,22 @@
 /* main-worker.c - tintype-worker: does the upscale service's jobs, as a program. */
 #define _DEFAULT_SOURCE
-#include "service/options.h"
+#include "service/program.h"
 #include "service/worker.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, N_OPTIONS = 20 };
+enum { N_OPTIONS = 20 };
 
 /* What a signal tells the loop. A handler reaches nothing but what is static. */
 static volatile int stop_asked;
 
 typedef struct worker_command {
+    tt_program program;
     tt_worker_params params;
     tt_option_list models;
-    bool help, version, verbose;
 } worker_command;
-
-static int fail(int code, const tt_error *err)
-{
-    (void)fprintf(stderr, "tintype-worker: %s\n", err->text);
-    return code;
-}
-
-static void print_log(void *user, tt_log_level level, const char *line)
-{
-    const bool *verbose = user;
-    if (level >= TT_LOG_WARNING || *verbose)
-        (void)fprintf(stderr, "tintype-worker: %s\n", line);
-}
 
 static size_t make_options(worker_command *command, tt_option options[N_OPTIONS])
 {
@@ -51,28 +38,13 @@ static size_t make_options(worker_command *command, tt_option options[N_OPTIONS]
         {"no-seccomp", NULL, TT_OPTION_FLAG, &p->sandbox.without_seccomp, "decode without a filter of system calls"},
         {"jobs", "N", TT_OPTION_U64, &p->max_jobs, "end after so many jobs; 0: never"},
         {"patience", "SECONDS", TT_OPTION_SECONDS, &p->patience_seconds, "a ledger may be away that long: 60"},
-        {"verbose", NULL, TT_OPTION_FLAG, &command->verbose, "a line on stderr for each job"},
-        {"help", NULL, TT_OPTION_FLAG, &command->help, "this text"},
-        {"version", NULL, TT_OPTION_FLAG, &command->version, "the program's version"},
+        {"verbose", NULL, TT_OPTION_FLAG, &command->program.is_verbose, "a line on stderr for each job"},
+        {"help", NULL, TT_OPTION_FLAG, &command->program.help, "this text"},
+        {"version", NULL, TT_OPTION_FLAG, &command->program.version, "the program's version"},
     };
     _Static_assert(sizeof table / sizeof table[0] <= N_OPTIONS, "the table of options is longer than its room");
     memcpy(options, table, sizeof table);
     return sizeof table / sizeof table[0];
-}
-
-static int print_help(const tt_option *options, size_t n)
-{
-    tt_text text = {0};
-    tt_options_help(options, n, &text);
-    (void)printf(
-        "tintype-worker [OPTION]...: takes pictures from the gate's ledger and makes them larger\n\n"
-        "Options:\n%s\n"
-        "SIGTERM or SIGINT: finishes the job in work and ends with 0; a second one ends it at once, and another\n"
-        "worker gets the job when its lease is over. Exit codes: 1 the worker cannot work, 2 the command line is\n"
-        "wrong.\n",
-        text.bytes != NULL ? text.bytes : "");
-    tt_text_free(&text);
-    return 0;
 }
 
 static void ask_to_stop(int number)
@@ -97,29 +69,33 @@ static int run(const worker_command *command)
     uint64_t n_jobs = 0;
     handle_signals();
     if (tt_worker_run(&command->params, &n_jobs, &err) != TT_OK)
-        return fail(EXIT_FAILED, &err);
+        return tt_program_fail(&command->program, TT_EXIT_FAILED, &err);
     (void)printf("tintype-worker: ended after %llu jobs\n", (unsigned long long)n_jobs);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    worker_command command = {0};
+    worker_command command = {.program = {.name = "tintype-worker",
+                                          .purpose = "takes pictures from the gate's ledger and makes them larger",
+                                          .signals = "SIGTERM or SIGINT: finishes the job in work and ends with 0; a "
+                                                     "second one ends it at once, and another\n"
+                                                     "worker gets the job when its lease is over. Exit codes: 1 the "
+                                                     "worker cannot work, 2 the command line is\n"
+                                                     "wrong."}};
     tt_option options[N_OPTIONS];
     tt_error err = {""};
     tt_worker_params *params = &command.params;
     tt_worker_params_default(params);
     params->ledger = "sqlite:tintype-jobs.sqlite";
     params->stop = &stop_asked;
-    params->log = print_log;
-    params->log_user = &command.verbose;
+    params->log = tt_program_log;
+    params->log_user = &command.program;
     const size_t n = make_options(&command, options);
     if (tt_options_read(options, n, argc, argv, &err) != TT_OK)
-        return fail(EXIT_USAGE, &err);
-    if (command.help)
-        return print_help(options, n);
-    if (command.version)
-        return printf("tintype-worker %s\n", tt_version()) < 0;
+        return tt_program_fail(&command.program, TT_EXIT_USAGE, &err);
+    if (tt_program_answers(&command.program, options, n))
+        return 0;
     params->models = command.models.texts;
     params->n_models = command.models.n;
     return run(&command);

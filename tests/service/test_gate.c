@@ -1,8 +1,8 @@
 /* test_gate.c - the gate as an honest client meets it: every route, every stage of a job, waits, owners, bounds. */
 #define _DEFAULT_SOURCE
 #include "base/base64.h"
-#include "base/json.h"
 #include "base/sha256.h"
+#include "tests/support/gate-answer.h"
 #include "tests/support/gate-host.h"
 #include "tests/support/small-bodies.h"
 
@@ -33,39 +33,6 @@ static int stop(void **state)
     return 0;
 }
 
-/* A member of a JSON answer as text: "queued", "7". */
-static const char *member(const http_reply *reply, const char *name, char value[128])
-{
-    json_t *root;
-    tt_error err = {""};
-    if (tt_json_parse(reply->body, reply->n_body, "answer", &root, &err) != TT_OK)
-        fail_msg("%s: %s", err.text, reply->body);
-    const json_t *found = json_object_get(root, name);
-    if (json_is_string(found))
-        (void)snprintf(value, 128, "%s", json_string_value(found));
-    else
-        (void)snprintf(value, 128, "%g", json_number_value(found));
-    json_decref(root);
-    return value;
-}
-
-static void expect_header(const http_reply *reply, const char *name, const char *wanted)
-{
-    char value[256];
-    assert_string_equal(http_header(reply, name, value), wanted);
-}
-
-static void expect_problem(http_reply reply, int code, const char *mention)
-{
-    char value[128];
-    if (reply.code != code)
-        fail_msg("%d, expected %d: %s", reply.code, code, reply.body);
-    expect_header(&reply, "Content-Type", "application/problem+json");
-    assert_int_equal(atoi(member(&reply, "status", value)), code);
-    assert_non_null(strstr(member(&reply, "detail", value), mention));
-    http_reply_free(&reply);
-}
-
 static void expect_picture(http_reply reply, const char *id)
 {
     char hex[65], digest[80], value[256], wanted[80];
@@ -75,10 +42,10 @@ static void expect_picture(http_reply reply, const char *id)
         fail_msg("%d: %s", reply.code, reply.body);
     assert_int_equal(reply.n_body, sizeof picture);
     assert_memory_equal(reply.body, picture, sizeof picture);
-    expect_header(&reply, "Content-Type", "image/png");
+    gate_answer_expect_header(&reply, "Content-Type", "image/png");
     (void)snprintf(wanted, sizeof wanted, "/v1/upscales/%s/image", id);
     if (id[0] != '\0')
-        expect_header(&reply, "Content-Location", wanted);
+        gate_answer_expect_header(&reply, "Content-Location", wanted);
     assert_int_equal(tt_sha256_hex(picture, sizeof picture, hex, &err), TT_OK);
     for (size_t i = 0; i < 32; i++) {
         const char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
@@ -117,16 +84,16 @@ static void test_a_jobs_life(void **state)
     assert_int_equal(reply.code, 202);
     gate_host_id(&reply, id);
     assert_true(atoi(http_header(&reply, "Retry-After", value)) > 0);
-    expect_header(&reply, "TT-Queue-Position", "0");
-    assert_string_equal(member(&reply, "status", value), "queued");
-    assert_string_equal(member(&reply, "id", value), id);
+    gate_answer_expect_header(&reply, "TT-Queue-Position", "0");
+    assert_string_equal(gate_answer_member(&reply, "status", value), "queued");
+    assert_string_equal(gate_answer_member(&reply, "id", value), id);
     http_reply_free(&reply);
 
     reply = gate_host_get(host, path_of("GET", id, ""), "");
     assert_int_equal(reply.code, 200);
-    assert_string_equal(member(&reply, "scale", value), "3");
-    assert_string_equal(member(&reply, "width", value), "36");
-    assert_string_equal(member(&reply, "height", value), "24");
+    assert_string_equal(gate_answer_member(&reply, "scale", value), "3");
+    assert_string_equal(gate_answer_member(&reply, "width", value), "36");
+    assert_string_equal(gate_answer_member(&reply, "height", value), "24");
     assert_true(atoi(http_header(&reply, "Retry-After", value)) > 0);
     http_reply_free(&reply);
     gate_host_expect(host, path_of("GET", id, "/image"), "", 202);
@@ -134,8 +101,8 @@ static void test_a_jobs_life(void **state)
 
     assert_true(gate_host_work(host, picture, sizeof picture));
     reply = gate_host_get(host, path_of("GET", id, ""), "");
-    assert_string_equal(member(&reply, "status", value), "done");
-    expect_header(&reply, "Retry-After", "");
+    assert_string_equal(gate_answer_member(&reply, "status", value), "done");
+    gate_answer_expect_header(&reply, "Retry-After", "");
     http_reply_free(&reply);
     expect_picture(gate_host_get(host, path_of("GET", id, "/image"), ""), id);
 
@@ -156,17 +123,17 @@ static void test_failures(void **state)
     char id[TT_JOB_ID_BYTES], value[128];
     post(host, 8, "", id);
     gate_host_fail(host, true, 422, "the picture is damaged at byte 7");
-    expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 422, "damaged at byte 7");
+    gate_answer_expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 422, "damaged at byte 7");
     http_reply reply = gate_host_get(host, path_of("GET", id, ""), "");
     assert_int_equal(reply.code, 200);
-    assert_string_equal(member(&reply, "status", value), "failed");
-    assert_string_equal(member(&reply, "detail", value), "the picture is damaged at byte 7");
+    assert_string_equal(gate_answer_member(&reply, "status", value), "failed");
+    assert_string_equal(gate_answer_member(&reply, "detail", value), "the picture is damaged at byte 7");
     http_reply_free(&reply);
 
     post(host, 9, "", id);
     for (int i = 0; i < TT_JOB_TRIES; i++)
         gate_host_fail(host, false, 500, "no memory");
-    expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 500, "");
+    gate_answer_expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 500, "");
 }
 
 /* ---- waiting */
@@ -197,7 +164,7 @@ static void test_waits_for_the_result(void **state)
     post(host, 10, "", id);
     assert_int_equal(pthread_create(&worker, NULL, work_later, host), 0);
     http_reply reply = gate_host_get(host, path_of("GET", id, ""), "Prefer: wait=20\r\n");
-    assert_string_equal(member(&reply, "status", value), "done");
+    assert_string_equal(gate_answer_member(&reply, "status", value), "done");
     http_reply_free(&reply);
     assert_int_equal(pthread_join(worker, NULL), 0);
 }
@@ -209,11 +176,11 @@ static void test_wait_ends(void **state)
     http_reply reply = gate_host_post(host, 8, "", "Prefer: wait=1\r\n");
     assert_int_equal(reply.code, 202);
     gate_host_id(&reply, id);
-    assert_true(atof(member(&reply, "age_seconds", value)) >= 0.9);
+    assert_true(atof(gate_answer_member(&reply, "age_seconds", value)) >= 0.9);
     http_reply_free(&reply);
     reply = gate_host_get(host, path_of("GET", id, ""), "Prefer: wait=1\r\n");
     assert_int_equal(reply.code, 200);
-    assert_string_equal(member(&reply, "status", value), "queued");
+    assert_string_equal(gate_answer_member(&reply, "status", value), "queued");
     http_reply_free(&reply);
 }
 
@@ -258,7 +225,7 @@ static void test_deleted_while_waiting(void **state)
     assert_true(http_send_text(peer, head));
     gate_host_expect_metric(host, "tintype_waiting_requests ", 1, 10);
     gate_host_expect(host, path_of("DELETE", id, ""), "", 204);
-    expect_problem(http_receive(peer, 10, true), 404, "no such job");
+    gate_answer_expect_problem(http_receive(peer, 10, true), 404, "no such job");
     (void)close(peer);
 }
 
@@ -304,8 +271,8 @@ static void test_same_key(void **state)
     post(host, 8, key, first);
     post(host, 8, key, second);
     assert_string_equal(first, second);
-    expect_problem(gate_host_post(host, 9, "", key), 409, "Idempotency-Key");
-    expect_problem(gate_host_post(host, 8, "?scale=3", key), 409, "Idempotency-Key");
+    gate_answer_expect_problem(gate_host_post(host, 9, "", key), 409, "Idempotency-Key");
+    gate_answer_expect_problem(gate_host_post(host, 8, "?scale=3", key), 409, "Idempotency-Key");
     post(host, 8, "", second);
     assert_string_not_equal(first, second);
     assert_true(gate_host_work(host, picture, sizeof picture));
@@ -338,10 +305,10 @@ static void test_owners(void **state)
     static const char ada[] = "Authorization: Bearer ada-secret\r\nIdempotency-Key: k\r\n";
     static const char bob[] = "Authorization: Bearer bob-secret\r\nIdempotency-Key: k\r\n";
     char id[TT_JOB_ID_BYTES + 64], value[256];
-    expect_problem(gate_host_post(host, 8, "", "Authorization: Bearer x\r\n"), 403, "token");
+    gate_answer_expect_problem(gate_host_post(host, 8, "", "Authorization: Bearer x\r\n"), 403, "token");
     http_reply reply = gate_host_post(host, 8, "", "");
-    expect_header(&reply, "WWW-Authenticate", "Bearer");
-    expect_problem(reply, 401, "token");
+    gate_answer_expect_header(&reply, "WWW-Authenticate", "Bearer");
+    gate_answer_expect_problem(reply, 401, "token");
     gate_host_expect(host, "GET /healthz", "", 200);
 
     reply = gate_host_post(host, 8, "", ada);
@@ -374,13 +341,13 @@ static void test_bounds(void **state)
     }
     http_reply reply = gate_host_post(host, 10, "", ada);
     assert_true(atoi(http_header(&reply, "Retry-After", value)) > 0);
-    expect_problem(reply, 429, "too many jobs of this token");
+    gate_answer_expect_problem(reply, 429, "too many jobs of this token");
     reply = gate_host_post(host, 8, "", bob);
     assert_int_equal(reply.code, 202);
     http_reply_free(&reply);
     reply = gate_host_post(host, 9, "", bob);
     assert_true(atoi(http_header(&reply, "Retry-After", value)) > 0);
-    expect_problem(reply, 503, "queue is full");
+    gate_answer_expect_problem(reply, 503, "queue is full");
     gate_host_expect_metric(host, "tintype_requests_total{route=\"upscales\",code=\"429\"} ", 1, 0);
 }
 
@@ -406,7 +373,7 @@ static void test_expired(void **state)
     assert_true(gate_host_work(host, picture, sizeof picture));
     (void)usleep(700000);
     assert_int_equal(tt_ledger_sweep(host->ledger, NULL, &err), TT_OK);
-    expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 410, "thrown away");
+    gate_answer_expect_problem(gate_host_get(host, path_of("GET", id, "/image"), ""), 410, "thrown away");
 }
 
 static void test_latents(void **state)
@@ -420,7 +387,7 @@ static void test_latents(void **state)
         http_reply reply = http_ask(host->port, head, body.bytes, body.n_bytes);
         tt_text_free(&body);
         if (i == 2)
-            expect_problem(reply, 422, "0011223345");
+            gate_answer_expect_problem(reply, 422, "0011223345");
         else {
             assert_int_equal(reply.code, 202);
             http_reply_free(&reply);
@@ -438,19 +405,19 @@ static void test_methods(void **state)
     assert_true(gate_host_work(host, picture, sizeof picture));
     http_reply reply = gate_host_get(host, "OPTIONS /v1/upscales", "");
     assert_int_equal(reply.code, 204);
-    expect_header(&reply, "Allow", "POST, OPTIONS");
+    gate_answer_expect_header(&reply, "Allow", "POST, OPTIONS");
     http_reply_free(&reply);
     reply = gate_host_get(host, path_of("OPTIONS", id, ""), "");
-    expect_header(&reply, "Allow", "GET, HEAD, DELETE, OPTIONS");
+    gate_answer_expect_header(&reply, "Allow", "GET, HEAD, DELETE, OPTIONS");
     http_reply_free(&reply);
     reply = gate_host_get(host, path_of("HEAD", id, "/image"), "");
     assert_int_equal(reply.code, 200);
     assert_int_equal(reply.n_body, 0);
-    expect_header(&reply, "Content-Length", "38");
+    gate_answer_expect_header(&reply, "Content-Length", "38");
     http_reply_free(&reply);
     reply = gate_host_get(host, path_of("DELETE", id, "/image"), "");
-    expect_header(&reply, "Allow", "GET, HEAD, OPTIONS");
-    expect_problem(reply, 405, "method");
+    gate_answer_expect_header(&reply, "Allow", "GET, HEAD, OPTIONS");
+    gate_answer_expect_problem(reply, 405, "method");
     gate_host_expect(host, "PUT /v1/upscales", "", 405);
     gate_host_expect(host, "GET /v1/upscales", "", 405);
     gate_host_expect(host, "BREW /healthz", "", 405);
@@ -525,23 +492,23 @@ static void test_extra(void **state)
         assert_int_equal(pthread_join(worker, NULL), 0);
         assert_int_equal(reply.code, 200);
         assert_string_equal(reply.body, wanted);
-        assert_string_equal(member(&reply, "html_info", value), "");
+        assert_string_equal(gate_answer_member(&reply, "html_info", value), "");
         http_reply_free(&reply);
     }
-    expect_problem(ask_extra(host, "", ", \"upscaling_resize\": 2.5"), 422, "upscaling_resize");
-    expect_problem(ask_extra(host, "", ", \"upscaling_resize\": \"2\""), 422, "upscaling_resize");
-    expect_problem(ask_extra(host, "*", ""), 422, "base64");
-    expect_problem(ask_extra(host, "AAAA", ""), 415, "neither");
-    expect_problem(ask_extra(host, "", ", \"image\": \"\""), 422, "JSON");
+    gate_answer_expect_problem(ask_extra(host, "", ", \"upscaling_resize\": 2.5"), 422, "upscaling_resize");
+    gate_answer_expect_problem(ask_extra(host, "", ", \"upscaling_resize\": \"2\""), 422, "upscaling_resize");
+    gate_answer_expect_problem(ask_extra(host, "*", ""), 422, "base64");
+    gate_answer_expect_problem(ask_extra(host, "AAAA", ""), 415, "neither");
+    gate_answer_expect_problem(ask_extra(host, "", ", \"image\": \"\""), 422, "JSON");
     static const char head[] = "POST /sdapi/v1/extra-single-image HTTP/1.1\r\n";
-    expect_problem(http_ask(host->port, head, "{}", 2), 422, "image");
-    expect_problem(http_ask(host->port, head, "", 0), 422, "JSON");
+    gate_answer_expect_problem(http_ask(host->port, head, "{}", 2), 422, "image");
+    gate_answer_expect_problem(http_ask(host->port, head, "", 0), 422, "JSON");
     tt_text many = {0};
     tt_text_add_string(&many, "{\"a\":[0");
     for (int i = 0; i < 5000; i++)
         tt_text_add_string(&many, ",0");
     tt_text_add_string(&many, "]}");
-    expect_problem(http_ask(host->port, head, many.bytes, many.n_bytes), 422, "too many values");
+    gate_answer_expect_problem(http_ask(host->port, head, many.bytes, many.n_bytes), 422, "too many values");
     tt_text_free(&many);
     gate_host_expect_metric(host, "tintype_result_bytes ", 0, 5);
     gate_host_expect_metric(host, "tintype_body_bytes ", 0, 5);

@@ -253,7 +253,8 @@ static tt_status begin_probe(mixing *m, tt_error *err)
 {
     if (is_quantized(m->job))
         return tt_fail(err, TT_ERROR_UNSUPPORTED,
-                       "%s is quantized already, so its layers cannot be measured; start from the F16 or F32 model",
+                       "%s is quantized already, so its layers cannot be measured; start from the F16 or F32 model, or "
+                       "from a copy of this one made with --type f16",
                        tt_model_files_path(m->job->model->files));
     const char *prompts = m->job->params->prompts;
     tt_status status = tt_probe_create(m->job, prompts, CHECKED_PROMPTS, checked_flops, &m->check, err);

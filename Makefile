@@ -1,6 +1,6 @@
 # Two commands matter: `make demo PROMPT="a cat on a blue background"` and `make check`. `make help` lists the rest.
 PROMPT = a cat on a blue background
-MODEL ?= models/tintype-mini.safetensors
+MODEL ?= models/tintype-mini.gguf
 OUTPUT ?= demo.png
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)

@@ -12,7 +12,7 @@
 #define TT_SHARE_DIR "/usr/local/share/tintype"
 #endif
 
-static const char model_name[] = "tintype-mini.safetensors";
+static const char model_name[] = "tintype-mini.gguf";
 static const char upscaler_name[] = "tintype-x2.safetensors";
 static const char vocabulary_name[] = "bpe_simple_vocab_16e6.txt.gz";
 

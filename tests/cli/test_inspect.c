@@ -1,4 +1,5 @@
 /* test_inspect.c - what `tintype inspect` says of models in both containers. */
+#include "tests/support/built-in.h"
 #include "tests/support/gguf-copy.h"
 #include "tests/support/run-cli.h"
 #include "tests/support/temp-folder.h"
@@ -12,8 +13,6 @@
 #include <jansson.h>
 
 #include <string.h>
-
-static const char mini[] = "models/tintype-mini.safetensors";
 
 static void shows(const char *path, const char *text)
 {
@@ -35,8 +34,11 @@ static void test_containers(void **state)
     static const char *const keys[] = {"tintype.model_index",  "tintype.unet",      "tintype.vae",
                                        "tintype.text_encoder", "tintype.scheduler", NULL};
     temp_folder folder;
-    char path[TT_TEMP_PATH];
+    char mini[TT_TEMP_PATH], path[TT_TEMP_PATH];
     temp_folder_make(&folder);
+    built_in_halves(temp_folder_path(&folder, "halves.safetensors", mini), NULL, NULL);
+    shows(BUILT_IN_MODEL, "Q8_0, GGUF, ");
+    shows(BUILT_IN_MODEL, "model         tintype-mini\n");
     gguf_copy(mini, temp_folder_path(&folder, "mini.gguf", path), NULL, true, keys);
     shows(mini, "F16, safetensors, ");
     shows(path, "F32, GGUF, ");

@@ -1,5 +1,6 @@
 /* test_precision.c - --precision as a user meets it: pictures of all forms are alike, and each form repeats its bits.
  */
+#include "tests/support/built-in.h"
 #include "tests/support/run-cli.h"
 #include "tests/support/temp-folder.h"
 #include "tintype/tintype.h"
@@ -13,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define MODEL "models/tintype-mini.safetensors"
+#define MODEL BUILT_IN_MODEL
 
 static temp_folder folder;
 

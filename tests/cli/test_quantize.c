@@ -1,5 +1,6 @@
 /* test_quantize.c - `tintype quantize` as a user runs it: every type on small models, what is refused, what is left
  * behind, and that nothing is lost where nothing should be. */
+#include "tests/support/built-in.h"
 #include "tests/support/run-cli.h"
 #include "tests/support/temp-folder.h"
 
@@ -20,7 +21,7 @@
 
 #define MODELS "tests/golden/data/models/"
 #define SD1 MODELS "sd1"
-#define MINI "models/tintype-mini.safetensors"
+#define MINI BUILT_IN_MODEL
 
 typedef struct place {
     temp_folder folder;

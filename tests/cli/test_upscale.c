@@ -1,4 +1,5 @@
 /* test_upscale.c - `tintype upscale` as a user drives it: pictures, marks, and every refusal. */
+#include "tests/support/built-in.h"
 #include "tests/support/run-cli.h"
 #include "tests/support/temp-folder.h"
 #include "tintype/tintype.h"
@@ -170,7 +171,7 @@ static void test_refusals(void **state)
     expect_refused(RUN("upscale", CORPUS "cut.png", "-o", p->out), 1, "cut.png");
     expect_refused(RUN("upscale", "README.nonexistent", "-o", p->out), 1, "README.nonexistent");
     expect_refused(RUN("upscale", p->in, "-o", p->out, "--upscale-model", p->in), 1, "in.png");
-    expect_refused(RUN("upscale", p->in, "-o", p->out, "--upscale-model", "models/tintype-mini.safetensors"), 1,
+    expect_refused(RUN("upscale", p->in, "-o", p->out, "--upscale-model", BUILT_IN_MODEL), 1,
                    "no super-resolution network");
     expect_refused(RUN("upscale", p->in, "-o", p->out, "--device", "no such device"), 1, "no such device");
     assert_int_equal(temp_folder_count(&p->folder), n_before);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "service/tokens.h"
+#include "tests/support/built-in.h"
 #include "tests/support/fake-worker.h"
 #include "tests/support/gate-host.h"
 #include "tests/support/relay.h"
@@ -162,11 +163,11 @@ static void test_batch(void **state)
 /* The latent instead of the draft, for a model that is one file. */
 static void test_latent(void **state)
 {
-    enum { LATENT_BYTES = 52 + 2 * 8 * 2 * 2 };
+    enum { LATENT_BYTES = 52 + 2 * 12 * 2 * 2 };
     place *p = *state;
     char hash[65];
     tt_error err = {""};
-    assert_int_equal(tt_sha256_file_hex("models/tintype-mini.safetensors", hash, &err), TT_OK);
+    assert_int_equal(tt_sha256_file_hex(BUILT_IN_MODEL, hash, &err), TT_OK);
     const char *const hashes[] = {hash};
     p->host.params.model_hashes = hashes;
     p->host.params.n_model_hashes = 1;

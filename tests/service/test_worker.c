@@ -2,6 +2,7 @@
 #include "base/sha256.h"
 #include "service/heartbeat.h"
 #include "service/worker.h"
+#include "tests/support/built-in.h"
 #include "tests/support/ledger-fixture.h"
 #include "tests/support/small-bodies.h"
 #include "tests/support/small-jobs.h"
@@ -15,7 +16,7 @@
 #include <cmocka.h>
 
 static const char latents[] = "application/x-tintype-latent";
-static const char *const models[] = {"models/tintype-mini.safetensors"};
+static const char *const models[] = {BUILT_IN_MODEL};
 
 /* A worker with a model, and pictures with what must come of them. */
 typedef struct worker_test {

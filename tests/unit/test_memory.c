@@ -1,6 +1,7 @@
 /* test_memory.c - forecasts against what is measured, modes as the budget falls, results that do not depend on them,
  * refusals. */
 #include "pipeline/memory.h"
+#include "tests/support/built-in.h"
 #include "tests/support/golden.h"
 #include "tests/support/shared-context.h"
 
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MINI "models/tintype-mini.safetensors"
+#define MINI BUILT_IN_MODEL
 #define SD1 "tests/golden/data/models/sd1"
 #define SDXL "tests/golden/data/models/sdxl"
 #define INPAINT "tests/golden/data/models/inpaint"
@@ -261,8 +262,8 @@ static void test_packs_early(void **state)
     tt_model *model = load(MINI);
     tt_generate_params p = request(model, 192, 256);
     assert_true(choose(model, &p).packs_early);
-    p.preview = true;
-    assert_false(choose(model, &p).packs_early);
+    p.preview = true; /* from the map in the file */
+    assert_true(choose(model, &p).packs_early);
     p.preview = false;
     p.memory_mode = "sequential";
     assert_false(choose(model, &p).packs_early);
@@ -278,6 +279,13 @@ static void test_packs_early(void **state)
     assert_true(tt_unet_weight_bytes(model->unet) > 0);
     tt_image_free(&image);
     tt_model_destroy(model);
+
+    tt_model *without_map = load(SD1); /* its map must be fitted to the decoder first */
+    p = request(without_map, 512, 512);
+    assert_true(choose(without_map, &p).packs_early);
+    p.preview = true;
+    assert_false(choose(without_map, &p).packs_early);
+    tt_model_destroy(without_map);
 }
 
 static tt_image grey_picture(uint32_t width, uint32_t height, uint32_t n_channels)

@@ -1,7 +1,7 @@
 /* test_preview.c - the linear map from latents to colours: fitted to the decoder, drawn within 0..255. */
-#include "model-file/safetensors.h"
 #include "pipeline/denoise.h"
 #include "pipeline/preview.h"
+#include "tests/support/built-in.h"
 #include "tests/support/golden.h"
 #include "tests/support/shared-context.h"
 #include "tests/support/temp-folder.h"
@@ -101,41 +101,19 @@ static void test_no_vae(void **state)
     tt_model_destroy(model);
 }
 
-/* The built-in model's file with other metadata for previews. */
+/* The built-in model with another map for previews. */
 static tt_status load_with_rows(const char *rows, tt_model **model)
 {
-    enum { N_KEYS = 9 };
-    static const char *const keys[N_KEYS] = {
-        "tintype.model_index", "tintype.unet",  "tintype.vae",    "tintype.text_encoder",
-        "tintype.scheduler",   "tintype.vocab", "tintype.merges", "tintype.tokenizer_config"};
-    static const char from[] = "models/tintype-mini.safetensors";
-    tt_error err = {""};
-    tt_tensor_file *file = NULL;
     temp_folder folder;
     char path[TT_TEMP_PATH];
-    const char *pairs[N_KEYS][2] = {{"tintype.preview_projection", rows}};
-    assert_int_equal(tt_tensor_file_open(from, &file, &err), TT_OK);
-    size_t n = tt_tensor_file_count(file), n_pairs = 1;
-    tt_tensor *tensors = calloc(n, sizeof *tensors);
-    assert_non_null(tensors);
-    for (size_t i = 0; i < n; i++)
-        tensors[i] = *tt_tensor_file_at(file, i);
-    for (size_t i = 0; i < N_KEYS; i++)
-        if (keys[i] && tt_tensor_file_metadata(file, keys[i])) {
-            pairs[n_pairs][0] = keys[i];
-            pairs[n_pairs++][1] = tt_tensor_file_metadata(file, keys[i]);
-        }
-    temp_folder_make(&folder);
-    temp_folder_path(&folder, "model.safetensors", path);
-    assert_int_equal(tt_safetensors_write(path, tensors, n, (const char *const(*)[2])pairs, n_pairs, &err), TT_OK);
     tt_model_params params;
+    temp_folder_make(&folder);
+    built_in_halves(temp_folder_path(&folder, "model.safetensors", path), "tintype.preview_projection", rows);
     tt_model_params_default(&params);
     params.path = path;
     *model = NULL;
     tt_status status = tt_model_load(context, &params, model);
     temp_folder_remove(&folder);
-    tt_tensor_file_close(file);
-    free(tensors);
     return status;
 }
 
@@ -169,7 +147,7 @@ static void refuses(const char *rows)
 static void test_given(void **state)
 {
     (void)state;
-    tt_model *model = load("../../../../models/tintype-mini.safetensors");
+    tt_model *model = load("../../../../" BUILT_IN_MODEL);
     size_t n = model->vae_config.latent_channels + 1;
     tt_error err = {""};
     char text[4096];

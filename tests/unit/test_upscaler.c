@@ -1,4 +1,5 @@
 /* test_upscaler.c - the public upscaler: scales, channels, marks, refusals, and what it gains on photographs. */
+#include "tests/support/built-in.h"
 #include "tests/support/shared-context.h"
 #include "tests/support/temp-folder.h"
 
@@ -198,7 +199,7 @@ static void test_refusals(void **state)
     params.tile = 16;
     refused(tt_upscaler_load(context, &params, &upscaler), TT_ERROR_ARGUMENT, "32 to 1024");
     params.tile = 0;
-    params.path = "models/tintype-mini.safetensors";
+    params.path = BUILT_IN_MODEL;
     refused(tt_upscaler_load(context, &params, &upscaler), TT_ERROR_UNSUPPORTED, "no super-resolution network");
     params.path = "models/absent.safetensors";
     refused(tt_upscaler_load(context, &params, &upscaler), TT_ERROR_IO, "absent.safetensors");

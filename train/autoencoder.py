@@ -11,7 +11,6 @@ noise on its latents, so that it forgives the diffusion model.
 """
 
 import argparse
-import csv
 import math
 import os
 import time
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 
-from common import load_checkpoint, save_checkpoint, say, setup_threads
+from common import append_row, load_checkpoint, save_checkpoint, say, setup_threads
 from latents import CHANNELS, PATCH, WIDE, LatentMap
 from parallel import Orphan, average_gradients, launch
 from scenes import SIZE, Painter, half_size, held_out, random_scene, training_scene
@@ -45,6 +44,7 @@ NOISE = 0.10  # largest deviation of the noise on the decoder's latents
 APART = 0.2  # share of the training in which the decoder sees the linear latents
 LEASH_START, LEASH_END, LEASH_TIME = 4.0, 0.25, 0.4
 CHECKPOINT_SECONDS = 120
+COLUMNS = "iteration minutes psnr_with_noise held_out_psnr distance".split()
 
 
 def build(seed=3):
@@ -211,13 +211,7 @@ class Run:
 def report(run, errors):
     error, distance = np.mean(errors, 0)
     row = [run.count, f"{run.spent / 60:.1f}", f"{psnr(error):.2f}", f"{run.held_psnr():.2f}", f"{distance:.4f}"]
-    path = os.path.join(run.args.work, "autoencoder.csv")
-    new = not os.path.exists(path)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["iteration", "minutes", "psnr_with_noise", "held_out_psnr", "distance"])
-        writer.writerow(row)
+    append_row(os.path.join(run.args.work, "log-autoencoder.csv"), COLUMNS, row)
     say("autoencoder", *row)
 
 

@@ -1,5 +1,6 @@
 """What the training programs share: the clock, checkpoints that survive a kill, the log."""
 
+import csv
 import datetime
 import os
 import sys
@@ -40,3 +41,20 @@ def setup_threads(count):
 
 def fail(sentence):
     sys.exit(f"error: {sentence}")
+
+
+def append_row(path, columns, row):
+    """Adds a row to a CSV file, which begins with the names of the columns."""
+    new = not os.path.exists(path)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, row] if new else [row])
+
+
+def forget_after(path, step, column=1):
+    """Drops the rows from after the checkpoint at `step` that a run goes on from."""
+    if not os.path.exists(path):
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows[:1] + [row for row in rows[1:] if int(row[column]) <= step])

@@ -8,8 +8,9 @@ import torch
 
 import grammar
 from common import fail
+from latents import CELLS
 from render import EXACT, NONE, SIZE_NAMES, draw_scene, encode, from_row, is_loose, path_of
-from scenes import LAYOUT_NAMES
+from scenes import EXTENTS, LAYOUT_NAMES, LAYOUTS, PATCH
 
 CENTRE, NORMAL = LAYOUT_NAMES.index("centre"), SIZE_NAMES.index("normal")
 KINDS = ("centred", "placed", "sized", "pairs", "sized pairs")
@@ -29,6 +30,19 @@ def kind_of(scenes):
     sized = (scenes[:, 2] != NORMAL) | (pair & (scenes[:, 3] != NORMAL))
     centred = scenes[:, 4] == CENTRE
     return np.where(pair, np.where(sized, 4, 3), np.where(sized, 2, np.where(centred, 0, 1)))
+
+
+def object_weights(scene, cells, emphasis):
+    """f32 [1,cells,cells] of mean 1: the objects' boxes weigh `emphasis` times as much as what is around them."""
+    weights = np.ones((1, cells, cells), np.float32)
+    scale = cells / CELLS / PATCH
+    for (x, y), size in zip(LAYOUTS[scene.layout], scene.sizes):
+        reach = EXTENTS[size][scene.layout != "centre"] / 2
+        x0, x1, y0, y1 = (
+            min(max(round(edge * scale), 0), cells) for edge in (x - reach, x + reach, y - reach, y + reach)
+        )
+        weights[:, y0:y1, x0:x1] = emphasis
+    return weights / weights.mean()
 
 
 class Store:
@@ -64,20 +78,23 @@ class Store:
 
 
 class Source:
-    """Batches of (latents f32 [B,12,h,w], token ids [B,length]), drawn from one seed."""
+    """Batches drawn from one seed."""
 
     def __init__(self, work, tokenizer, seed, empty, sizes=("full", "half")):
         self.stores = {size: Store(work, size) for size in sizes}
         self.tokenizer, self.rng, self.empty = tokenizer, np.random.default_rng(seed), empty
 
-    def batch(self, size, count, mix, length):
-        latents, ids = [], []
+    def batch(self, size, count, mix, length, emphasis=1.0, words=grammar.caption):
+        """Latents f32 [B,12,h,w], token ids [B,length], weights of the loss f32 [B,1,h,w] (object_weights)."""
+        latents, ids, weights = [], [], []
         for _ in range(count):
             latent, scene = self.stores[size].draw(self.rng, mix)
-            text = "" if self.rng.random() < self.empty else grammar.caption(scene, self.rng)
+            text = "" if self.rng.random() < self.empty else words(scene, self.rng)
             latents.append(latent)
             ids.append(self.tokenizer(text, length))
-        return torch.from_numpy(np.stack(latents)).float(), torch.tensor(ids)
+            weights.append(object_weights(scene, latent.shape[-1], emphasis))
+        latents, weights = (torch.from_numpy(np.stack(arrays)).float() for arrays in (latents, weights))
+        return latents, torch.tensor(ids), weights
 
 
 class FreshSource:

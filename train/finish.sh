@@ -1,25 +1,27 @@
 #!/bin/sh
-# Writes the trained models into models/ and measures them with torch, at 512x512 and 256x256.
-#   train/finish.sh WORK_DIR
+# Writes the trained models into models/, measures them with the program and draws docs/gallery.
+#   train/finish.sh WORK_DIR [PROGRAM [VARIANT...]]
+# PROGRAM is build/release/tintype unless said otherwise. VARIANTs are parts of the names of what is measured
+# (gallery.py): full-f16 full-q8_0 ...; without them everything, which takes an hour of one core.
 set -eu
-[ $# -eq 1 ] || { echo "usage: train/finish.sh WORK_DIR" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: train/finish.sh WORK_DIR [PROGRAM [VARIANT...]]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(cd "$1" && pwd)
+program=${2:-$here/../build/release/tintype}
+shift $(($# > 1 ? 2 : 1))
 python=${PYTHON:-python3}
-export OMP_NUM_THREADS=2
+models=$here/../models
+export OMP_NUM_THREADS=1
 
-measure() { # NAME CHECKPOINT STEPS SCALE SIDE
-    "$python" "$here/evaluate.py" --torch "$work" --checkpoint "$2" --steps "$3" --scale "$4" --side "$5" \
-        --judge-file "$work/judge.pt" --pictures "$work/pictures-$1" --json "$work/results-$1.json" --threads 2
+publish() { # CHECKPOINT NAME
+    "$python" "$here/export.py" --work "$work" --checkpoint "$1" --file "$work/$2-f16.safetensors"
+    "$program" quantize "$work/$2-f16.safetensors" --type q8_0 -q -o "$models/$2.gguf"
 }
 
-"$python" "$here/export.py" --work "$work" --folder "$work/folder" --file "$here/../models/tintype-mini.safetensors"
-cp "$work/log.csv" "$here/log.csv"
-cp "$work/autoencoder.csv" "$here/log-autoencoder.csv"
+publish denoiser.pt tintype-mini
+for log in log-first.csv log.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
 "$python" "$here/curve.py" "$here/log.csv" "$here/curve.png"
-measure full denoiser.pt 20 2.5 512
-measure half denoiser.pt 20 2.5 256
-if [ -f "$work/fast.pt" ]; then
-    "$python" "$here/export.py" --work "$work" --checkpoint fast.pt --file "$here/../models/tintype-fast.safetensors"
-    measure fast fast.pt 4 1 512
-fi
+[ $# -eq 0 ] || set -- --only "$@"
+"$python" "$here/gallery.py" --engine "$program" --full "$work/tintype-mini-f16.safetensors" \
+    --judge-file "$work/judge.pt" --work "$work/gallery" \
+    --out "$here/../docs/gallery" "$@"

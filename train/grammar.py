@@ -245,6 +245,11 @@ def plain_caption(scene, rng):
     return _join(subject, position, background_phrase(scene.background, rng), rng).strip()
 
 
+def short_caption(scene, rng):
+    """Objects and background alone, for the beginning of a training: the words that matter are most of the text."""
+    return f"{_subject(scene, rng)[0]} {background_phrase(scene.background, rng)}"
+
+
 def caption(scene, rng):
     """A caption for a scene; one in twenty does not name the background."""
     if rng.random() < 0.05:

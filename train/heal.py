@@ -1,6 +1,6 @@
 """Heals a structurally pruned model: a short distillation against the model that it came from.
 
-    tintype quantize models/tintype-mini.safetensors --type f16 --prune-structured 0.25 -o pruned.gguf
+    tintype quantize models/tintype-mini.gguf --type f16 --prune-structured 0.25 -o pruned.gguf
     python train/heal.py --student pruned.gguf --work DIR --minutes 10 --out healed.safetensors
 
 The student sees noisy scenes painted on the fly and learns the teacher's output, the outputs of the
@@ -200,7 +200,7 @@ def run(heal):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--student", required=True, help="the pruned single file, GGUF or safetensors")
-    parser.add_argument("--teacher", default="models/tintype-mini.safetensors", help="the file that it was pruned from")
+    parser.add_argument("--teacher", default="models/tintype-mini.gguf", help="the file that it was pruned from")
     parser.add_argument("--work", required=True, help="folder for checkpoints")
     parser.add_argument("--out", required=True, help="safetensors file to write")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, over all runs in this folder")

@@ -10,42 +10,59 @@ minutes; a stopped run goes on where it was.
 
 import argparse
 import copy
-import csv
 import math
 import os
 import shutil
 import time
+from dataclasses import dataclass
+from typing import Callable
 
 import numpy as np
 import torch
 
+import grammar
 import tokenizer as bpe
-from common import load_checkpoint, save_checkpoint, say, setup_threads
+from common import append_row, forget_after, load_checkpoint, save_checkpoint, say, setup_threads
 from data import Mix, Source
 from networks import Denoiser, Diffusion
 from parallel import Orphan, average_gradients, launch, share
 
 PEAK_RATES, FLOOR = (1.4e-3, 0.8e-3), 0.01  # of the first cycle and of the later ones
-TEXT_RATE = 0.3  # of the UNet's rate
+TEXT_RATE = 0.5  # of the UNet's rate
 WARMUP = 200  # steps
-SHORT_TEXT = 32  # tokens while learning; the last tenth of a cycle uses all 77
 EMPTY_CAPTIONS = 0.10  # for classifier-free guidance
 EMA = 0.999
-HALF_EVERY, HALF_FACTOR = 6, 3  # every sixth step is one of 256x256 scenes, three times as many
-CHECKPOINT_SECONDS, HELD_STEPS = 240, 500
+HALF_FACTOR = 3  # a step of 256x256 scenes has three times as many
+CHECKPOINT_SECONDS, HELD_STEPS, HELD_TOKENS = 240, 500, 32
 COLUMNS = "minutes step samples learning_rate loss held_out_loss samples_per_second".split()
 
-#           until: shares of centred, placed, sized, pairs, sized pairs
-CURRICULUM = (
-    (0.12, Mix((0.60, 0.33, 0.02, 0.05, 0.00))),
-    (0.30, Mix((0.33, 0.37, 0.08, 0.20, 0.02))),
-    (0.65, Mix((0.20, 0.30, 0.14, 0.28, 0.08))),
-    (9.00, Mix((0.20, 0.32, 0.14, 0.26, 0.08), loose=True)),
+
+@dataclass(frozen=True)
+class Phase:
+    """What a part of the first cycle shows. Names of objects come first, alone: among pairs, places and sizes their
+    share of the gradient is so small that the UNet goes on drawing the mean of all objects."""
+
+    until: float  # of the cycle
+    mix: Mix  # shares of centred, placed, sized, pairs, sized pairs
+    tokens: int  # padding drowns the words, so few as long as possible
+    half: float  # share of steps with 256x256 scenes, which cost a quarter
+    emphasis: float = 2.0  # of the objects in the loss
+    words: Callable = grammar.caption
+
+
+HARD = (0.20, 0.31, 0.14, 0.27, 0.08)
+PHASES = (
+    Phase(0.12, Mix((1.0, 0.0, 0.0, 0.0, 0.0)), 16, 0.70, 4.0, grammar.short_caption),
+    Phase(0.25, Mix((0.50, 0.30, 0.08, 0.10, 0.02)), 32, 0.50, 3.0),
+    Phase(0.65, Mix(HARD), 32, 0.40),
+    Phase(0.90, Mix(HARD, loose=True), 32, 0.25),
+    Phase(9.00, Mix(HARD, loose=True), bpe.LENGTH, 0.16),
 )
+LATER = 0.65  # where the later cycles begin
 
 
 class Schedule:
-    """What a step is like: its place in its cycle, learning rate, mix of scenes, text length."""
+    """What a step is like: its place in its cycle, learning rate, phase, size of scenes."""
 
     def __init__(self, cycles):
         self.cycles, self.total = cycles, sum(cycles)
@@ -68,12 +85,16 @@ class Schedule:
         warm = min(1.0, (progress * self.cycles[number] + 1) / WARMUP)
         return PEAK_RATES[min(number, len(PEAK_RATES) - 1)] * cosine * warm
 
-    def mix(self, step):
+    def phase(self, step):
         number, progress = self.place(step)
-        return next(mix for until, mix in CURRICULUM if number + progress < until)
+        if number > 0:
+            progress = max(progress, LATER)
+        return next(phase for phase in PHASES if progress < phase.until)
 
-    def text_length(self, step):
-        return SHORT_TEXT if self.place(step)[1] < 0.9 else bpe.LENGTH
+    def size(self, step):
+        """ "half" for the phase's share of the steps, evenly spread."""
+        share = self.phase(step).half
+        return "half" if int((step + 1) * share) > int(step * share) else "full"
 
 
 def follow(average, model, step):
@@ -131,22 +152,20 @@ class Run:
             shutil.copy(self.checkpoint, f"{self.checkpoint}.{self.step_count}")
 
     def _batch(self):
-        """Full-size scenes, and every few steps more of half the size."""
-        half = self.step_count % HALF_EVERY == HALF_EVERY - 1
-        size, count = ("half", self.args.batch * HALF_FACTOR) if half else ("full", self.args.batch)
-        mix, length = self.schedule.mix(self.step_count), self.schedule.text_length(self.step_count)
+        phase, size = self.schedule.phase(self.step_count), self.schedule.size(self.step_count)
+        count = self.args.batch * (HALF_FACTOR if size == "half" else 1)
         self.samples += count * self.args.workers
-        return self.source.batch(size, count, mix, length)
+        return self.source.batch(size, count, phase.mix, phase.tokens, phase.emphasis, phase.words)
 
     def step(self):
         """One optimizer step; returns this process's loss."""
-        latents, ids = self._batch()
+        latents, ids, weights = self._batch()
         noisy, steps, target = self.diffusion.draw(latents, self.generator)
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * self.schedule.rate(self.step_count)
         with torch.autocast("cpu", torch.bfloat16):
             output = self.model(noisy.contiguous(memory_format=torch.channels_last), steps, ids)
-        loss = (output.float() - target).square().mean()
+        loss = ((output.float() - target).square() * weights).mean()
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()
         average_gradients(self.parameters, self.args.workers)
@@ -161,7 +180,7 @@ class Run:
         """Loss of the averaged weights on fixed held-out scenes with fixed captions and noise."""
         source = Source(self.args.work, self.tokenizer, [self.args.seed, 77], 0.0, ("held",))
         everything = Mix((0.2,) * 5, loose=True)
-        latents, ids = source.batch("held", 64, everything, SHORT_TEXT)
+        latents, ids, _ = source.batch("held", 64, everything, HELD_TOKENS)
         noisy, steps, target = self.diffusion.draw(latents, torch.Generator().manual_seed(5))
         with torch.autocast("cpu", torch.bfloat16):
             output = self.average(noisy, steps, ids)
@@ -178,24 +197,8 @@ def report(run, losses, held, rate):
         f"{held:.5f}" if held else "",
         f"{rate:.1f}",
     ]
-    path = os.path.join(run.args.work, "log.csv")
-    new = not os.path.exists(path)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
+    append_row(os.path.join(run.args.work, "log.csv"), COLUMNS, row)
     say("train", *row)
-
-
-def forget_after(path, step):
-    """Drops the log's rows from after the checkpoint that the run goes on from."""
-    if not os.path.exists(path):
-        return
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows[:1] + [row for row in rows[1:] if int(row[1]) <= step])
 
 
 def worker(rank, args):

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Writes the trained models into models/, measures them with the program and draws docs/gallery.
 #   train/finish.sh WORK_DIR [PROGRAM [VARIANT...]]
-# PROGRAM is build/release/tintype unless said otherwise. VARIANTs are parts of the names of what is measured
-# (gallery.py): full-f16 full-q8_0 ...; without them everything, which takes an hour of one core.
+# PROGRAM is build/release/tintype unless said otherwise. VARIANTs name what is measured (gallery.py):
+# full-f16 'full-f16-*-steps' ...; without them everything, which takes an hour of one core.
 set -eu
 [ $# -ge 1 ] || { echo "usage: train/finish.sh WORK_DIR [PROGRAM [VARIANT...]]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)

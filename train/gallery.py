@@ -9,6 +9,7 @@ results stay in DIR and are not made again; --only leaves all but some variants 
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import subprocess
@@ -188,14 +189,14 @@ def main():
     parser.add_argument("--judge-file", required=True)
     parser.add_argument("--work", required=True, help="folder for models, pictures and results")
     parser.add_argument("--out", required=True, help="folder to write")
-    parser.add_argument("--only", nargs="+", default=[], help="only variants whose names contain one of these")
+    parser.add_argument("--only", nargs="+", default=[], help="only variants with these names (full-f16 full-q*)")
     parser.add_argument("--limit", type=int, default=evaluate.PROMPTS, help="only the first N prompts")
     args = parser.parse_args()
     setup_threads(1)
     os.makedirs(args.out, exist_ok=True)
     bench, results = Bench(args), []
     for variant in variants():
-        wanted = not args.only or any(part in variant.name for part in args.only)
+        wanted = not args.only or any(fnmatch.fnmatch(variant.name, part) for part in args.only)
         if (variant.model == "fast" and not args.fast) or not wanted:
             continue
         results.append((variant, bench.result(variant)))

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 import evaluate
 
-TILE, QUALITY = 192, 88
+TILE = 160
 SHOWN = 40  # pictures of the first sheet: every fifth of the 200
 COMPARED = (3, 16, 41, 68, 97, 140)  # prompts of the sheet of types and steps
 CHANGES = (  # start, seed, prompt of the change
@@ -42,14 +42,14 @@ def grid(rows, labels=(), tile=TILE):
 
 
 def _save(sheet, out, name):
-    sheet.save(os.path.join(out, name), quality=QUALITY, optimize=True)
+    sheet.save(os.path.join(out, name), optimize=True)
 
 
 def _overview(bench, variant, out):
     folder = bench.path("pictures", variant.name, "")
     every = max(1, len(bench.items) // SHOWN)
     images = [Image.fromarray(i) for i in evaluate.folder_pictures(folder, bench.items[::every], variant.side)]
-    _save(grid([images[i : i + 8] for i in range(0, len(images), 8)]), out, f"{variant.model}.jpg")
+    _save(grid([images[i : i + 8] for i in range(0, len(images), 8)]), out, f"{variant.model}.png")
 
 
 def _differences(bench, variants, out):
@@ -60,7 +60,7 @@ def _differences(bench, variants, out):
         folder = bench.path("pictures", variant.name, "")
         rows.append([Image.fromarray(i) for i in evaluate.folder_pictures(folder, items, variant.side)])
     labels = [v.name.replace("-", " ") for v in variants]
-    _save(grid(rows, labels, 128), out, "types-and-steps.jpg")
+    _save(grid(rows, labels, 128), out, "types-and-steps.png")
 
 
 def _mask(path, box):
@@ -84,7 +84,7 @@ def _changes(bench, out):
         bench.run("generate", *model, *change, "-o", end)
         starts.append(Image.open(start))
         ends.append(Image.open(end))
-    _save(grid([starts, ends], tile=160), out, "changes.jpg")
+    _save(grid([starts, ends], tile=160), out, "changes.png")
 
 
 def draw(bench, variants, out):

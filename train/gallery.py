@@ -4,7 +4,7 @@
         --judge-file WORK/judge.pt --work DIR --out docs/gallery
 
 Quantizes the two files to every type, makes the 200 pictures of evaluate.py with each and at several numbers
-of steps, judges them, and writes table.md, bits.png, steps.png and the contact sheets (sheets.py). Files, pictures and
+of steps, judges them, and writes the table in docs/gallery.md, bits.png, steps.png and the contact sheets (sheets.py). Files, pictures and
 results stay in DIR and are not made again; --only leaves all but some variants out.
 """
 
@@ -29,6 +29,7 @@ TYPES = "f16 q8_0 w8c w8ca q6_k q5_1 q5_k q5_0 q4_1 q4_k mixed q4_0 q3_k q2_k".s
 MIXED = 0.62  # of the size of q8_0: what --mixed may take
 FULL_STEPS, FAST_STEPS = (4, 6, 8, 10, 15, 30), (1, 2, 8)
 FULL, FAST = (20, 2.5), (4, 1.0)  # steps, CFG scale
+MARKS = "<!-- table of gallery.py -->", "<!-- end of the table -->"  # in the page
 FIRST_PROMPTS = 4  # for --mixed and --calibrate
 
 
@@ -148,6 +149,14 @@ HEAD = """| model, type, steps | file, bits a weight | background | position | s
 """
 
 
+def put_table(page, table):
+    """Puts the table between the marks of the page beside the folder."""
+    with open(page, encoding="utf-8") as file:
+        before, rest = file.read().split(MARKS[0])
+    with open(page, "w", encoding="utf-8") as file:
+        file.write(f"{before}{MARKS[0]}\n{table}{MARKS[1]}{rest.split(MARKS[1])[1]}")
+
+
 def plot(path, series, label, scale="linear"):
     """Shares of pictures that are all right against something."""
     figure, axis = pyplot.subplots(figsize=(7, 3.6), dpi=90)
@@ -201,8 +210,7 @@ def main():
             continue
         results.append((variant, bench.result(variant)))
         say(row_of(*results[-1]))
-    with open(os.path.join(args.out, "table.md"), "w", encoding="utf-8") as file:
-        file.write(HEAD + "".join(row_of(v, r) + "\n" for v, r in results))
+    put_table(f"{args.out}.md", HEAD + "".join(row_of(v, r) + "\n" for v, r in results))
     draw_plots(args.out, results)
     sheets.draw(bench, [v for v, _ in results], args.out)
 

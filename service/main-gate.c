@@ -115,15 +115,16 @@ static int run(gate_command *command)
     return 0;
 }
 
+static const char signals_text[] =
+    "SIGTERM or SIGINT: takes nothing new, answers those that wait, and ends with 0. Exit codes: 1 the gate\n"
+    "cannot work, 2 the command line is wrong. Tokens are made with --new-token: the token is for the client,\n"
+    "the line for the file.";
+
 int main(int argc, char **argv)
 {
     gate_command command = {.program = {.name = "tintype-gate",
                                         .purpose = "takes pictures over HTTP for workers to enlarge (docs/cloud.md)",
-                                        .signals = "SIGTERM or SIGINT: takes nothing new, answers those that wait, and "
-                                                   "ends with 0. Exit codes: 1 the gate\n"
-                                                   "cannot work, 2 the command line is wrong. Tokens are made with "
-                                                   "--new-token: the token is for the client,\n"
-                                                   "the line for the file."}};
+                                        .signals = signals_text}};
     tt_option options[N_OPTIONS];
     tt_error err = {""};
     tt_gate_params *params = &command.params;

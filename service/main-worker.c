@@ -74,15 +74,16 @@ static int run(const worker_command *command)
     return 0;
 }
 
+static const char signals_text[] =
+    "SIGTERM or SIGINT: finishes the job in work and ends with 0; a second one ends it at once, and another\n"
+    "worker gets the job when its lease is over. Exit codes: 1 the worker cannot work, 2 the command line is\n"
+    "wrong.";
+
 int main(int argc, char **argv)
 {
     worker_command command = {.program = {.name = "tintype-worker",
                                           .purpose = "takes pictures from the gate's ledger and makes them larger",
-                                          .signals = "SIGTERM or SIGINT: finishes the job in work and ends with 0; a "
-                                                     "second one ends it at once, and another\n"
-                                                     "worker gets the job when its lease is over. Exit codes: 1 the "
-                                                     "worker cannot work, 2 the command line is\n"
-                                                     "wrong."}};
+                                          .signals = signals_text}};
     tt_option options[N_OPTIONS];
     tt_error err = {""};
     tt_worker_params *params = &command.params;

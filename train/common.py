@@ -1,22 +1,11 @@
-"""What the training programs share: the clock, checkpoints that survive a kill, the log."""
+"""What the training programs share: checkpoints that survive a kill, the log."""
 
 import csv
-import datetime
 import os
 import sys
 import time
 
 import torch
-
-
-def deadline_seconds(text):
-    """Seconds from now to the next HH:MM on this machine's clock."""
-    hour, minute = (int(part) for part in text.split(":"))
-    now = datetime.datetime.now()
-    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if then <= now - datetime.timedelta(hours=12):
-        then += datetime.timedelta(days=1)
-    return (then - now).total_seconds()
 
 
 def save_checkpoint(path, state):

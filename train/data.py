@@ -8,9 +8,8 @@ import torch
 
 import grammar
 from common import fail
-from latents import CELLS
 from render import EXACT, NONE, SIZE_NAMES, draw_scene, encode, from_row, is_loose, path_of
-from scenes import EXTENTS, LAYOUT_NAMES, LAYOUTS, PATCH
+from scenes import EXTENTS, LAYOUT_NAMES, LAYOUTS, SIZE
 
 CENTRE, NORMAL = LAYOUT_NAMES.index("centre"), SIZE_NAMES.index("normal")
 KINDS = ("centred", "placed", "sized", "pairs", "sized pairs")
@@ -35,7 +34,7 @@ def kind_of(scenes):
 def object_weights(scene, cells, emphasis):
     """f32 [1,cells,cells] of mean 1: the objects' boxes weigh `emphasis` times as much as what is around them."""
     weights = np.ones((1, cells, cells), np.float32)
-    scale = cells / CELLS / PATCH
+    scale = cells / SIZE
     for (x, y), size in zip(LAYOUTS[scene.layout], scene.sizes):
         reach = EXTENTS[size][scene.layout != "centre"] / 2
         x0, x1, y0, y1 = (

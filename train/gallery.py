@@ -186,8 +186,9 @@ def draw_plots(out, results):
             steps[variant.model].append((variant.steps, share, str(variant.steps)))
     colours = {"full": "#2c5f8a", "fast": "#c0392b"}
     for points, name, label, scale in ((bits, "bits", "bits a weight", "linear"), (steps, "steps", "steps", "log")):
-        series = [(f"{model} model", part, colours[model]) for model, part in points.items() if part]
-        plot(os.path.join(out, f"{name}.png"), series, label, scale)
+        series = [(f"{model} model", part, colours[model]) for model, part in points.items() if len(part) > 1]
+        if series:
+            plot(os.path.join(out, f"{name}.png"), series, label, scale)
 
 
 def main():
@@ -202,6 +203,9 @@ def main():
     parser.add_argument("--limit", type=int, default=evaluate.PROMPTS, help="only the first N prompts")
     args = parser.parse_args()
     setup_threads(1)
+    page = f"{args.out}.md"
+    if not os.path.exists(page):
+        fail(f"{page} is missing: the page beside --out gets the table")
     os.makedirs(args.out, exist_ok=True)
     bench, results = Bench(args), []
     for variant in variants():
@@ -210,7 +214,7 @@ def main():
             continue
         results.append((variant, bench.result(variant)))
         say(row_of(*results[-1]))
-    put_table(f"{args.out}.md", HEAD + "".join(row_of(v, r) + "\n" for v, r in results))
+    put_table(page, HEAD + "".join(row_of(v, r) + "\n" for v, r in results))
     draw_plots(args.out, results)
     sheets.draw(bench, [v for v, _ in results], args.out)
 

@@ -2,10 +2,10 @@
 
 import os
 
-import numpy as np
 import torch
 from PIL import Image
 
+import sheets
 import tokenizer as bpe
 from autoencoder import load_trained
 from export import load_denoiser
@@ -43,16 +43,6 @@ class Sampler:
         return ((pixels.clamp(-1, 1) + 1) * 127.5 + 0.5).byte().permute(0, 2, 3, 1).numpy()
 
 
-def sheet(images, columns, side=200):
-    """A contact sheet of pictures."""
-    rows = -(-len(images) // columns)
-    out = Image.new("RGB", (columns * side, rows * side))
-    for i, image in enumerate(images):
-        tile = Image.fromarray(np.asarray(image)).resize((side, side), Image.LANCZOS)
-        out.paste(tile, (i % columns * side, i // columns * side))
-    return out
-
-
 def main():
     import argparse
 
@@ -71,7 +61,8 @@ def main():
     if len(images) == 1:
         Image.fromarray(images[0]).save(args.out)
     else:
-        sheet(images, min(6, len(images))).save(args.out)
+        tiles = [Image.fromarray(image) for image in images]
+        sheets.grid([tiles[i : i + 6] for i in range(0, len(tiles), 6)], tile=200).save(args.out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,11 @@
 
 /* Timed runs of a variant, and how much slower than the best the first of them may be for the others to be worth it. */
 enum { RUNS = 3 };
+
 static const double hopeless = 1.25;
+
+/* How often a graph is asked: a form, its cuts, and once to see that nothing new comes. */
+enum { MAX_ROUNDS = 3 };
 
 /* A choice that gains less than this is not worth another program. */
 static const double least_gain = 0.02;
@@ -229,52 +233,85 @@ static bool tell(const tt_graph *graph, const tt_tuner *tuner, const tt_question
     return !tuner->progress || tuner->progress(tuner->user, &progress);
 }
 
-/* Puts questions that have an answer behind the others and returns how many are open. */
-static size_t set_aside(const tt_graph *graph, tt_tuner *tuner, tt_questions *questions)
+static bool is_among(const tt_questions *questions, const tt_question *q)
+{
+    for (size_t i = 0; i < questions->n; i++)
+        if (strcmp(questions->items[i].key, q->key) == 0 && strcmp(questions->items[i].op, q->op) == 0)
+            return true;
+    return false;
+}
+
+/* Puts questions that have an answer behind the others and returns how many are open. earlier: asked in this run
+ * already, so neither open nor counted again. */
+static size_t set_aside(const tt_graph *graph, tt_tuner *tuner, const tt_questions *earlier, tt_questions *questions)
 {
     size_t n = 0;
     for (size_t i = 0; i < questions->n; i++) {
         tt_question q = questions->items[i];
-        if (!tuner->again && tt_tuning_find(graph->kernels.tuning, q.op, q.key))
+        if (is_among(earlier, &q))
             continue;
+        tuner->counts.n_keys++;
+        if (!tuner->again && tt_tuning_find(graph->kernels.tuning, q.op, q.key)) {
+            tuner->counts.n_known++;
+            continue;
+        }
         questions->items[i] = questions->items[n];
         questions->items[n++] = q;
     }
-    tuner->counts.n_keys += questions->n;
-    tuner->counts.n_known += questions->n - n;
     return n;
 }
 
-static tt_status tune(tt_graph *graph, tt_tuner *tuner, tt_questions *questions, tt_error *err)
+/* Measures the first n questions. */
+static tt_status answer_all(tt_graph *graph, tt_tuner *tuner, tt_question *questions, size_t n, tt_error *err)
 {
-    tt_status status = tt_questions_ask(graph, questions, err);
-    size_t n = status == TT_OK ? set_aside(graph, tuner, questions) : 0;
+    tt_status status = TT_OK;
     for (size_t i = 0; i < n; i++)
-        choose_first(graph, &questions->items[i]);
+        choose_first(graph, &questions[i]);
     if (n > 0)
-        qsort(questions->items, n, sizeof *questions->items, by_cost);
+        qsort(questions, n, sizeof *questions, by_cost);
     for (size_t i = 0; i < n && status == TT_OK; i++) {
         if (tt_tuner_is_over(tuner))
             tuner->counts.n_left++;
-        else if (!tell(graph, tuner, &questions->items[i], i, n))
+        else if (!tell(graph, tuner, &questions[i], i, n))
             status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled while tuning");
         else
-            status = hold_contest(graph, tuner, &questions->items[i], err);
+            status = hold_contest(graph, tuner, &questions[i], err);
     }
     if (status == TT_OK && !tell(graph, tuner, NULL, n, n))
         status = tt_fail(err, TT_ERROR_CANCELLED, "cancelled while tuning");
     return status;
 }
 
+/* Asks and measures. A form that has just won may ask about its cuts, which no one asked while another form was the
+ * choice: so the graph is asked until it has nothing new. asked: what was asked before; takes what is asked now. */
+static tt_status hold_round(tt_graph *graph, tt_tuner *tuner, tt_questions *asked, bool *is_new, tt_error *err)
+{
+    tt_questions now = {0};
+    tt_status status = tt_questions_ask(graph, &now, err);
+    size_t n = status == TT_OK ? set_aside(graph, tuner, asked, &now) : 0;
+    *is_new = n > 0;
+    if (status == TT_OK)
+        status = answer_all(graph, tuner, now.items, n, err);
+    free(asked->items);
+    *asked = now;
+    return status;
+}
+
 tt_status tt_graph_tune(tt_graph *graph, tt_tuner *tuner, tt_error *err)
 {
-    tt_questions questions = {0};
+    tt_questions asked = {0};
+    bool is_new = true;
+    tt_status status = TT_OK;
     if (!graph->compiled || !graph->kernels.tuning)
         return tt_fail(err, TT_ERROR_INTERNAL, "%s: only a compiled graph with a tuning can be tuned", graph->name);
     if (tuner->begun <= 0)
         tuner->begun = tt_clock_seconds();
-    tt_status status = tune(graph, tuner, &questions, err);
+    for (int round = 0; round < MAX_ROUNDS && is_new && status == TT_OK; round++) {
+        if (round > 0 && tt_tuner_is_over(tuner))
+            break;
+        status = hold_round(graph, tuner, &asked, &is_new, err);
+    }
     graph->static_is_stale = true;
-    free(questions.items);
+    free(asked.items);
     return status;
 }

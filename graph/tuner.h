@@ -4,8 +4,9 @@
  * which names. Then, the most expensive keys first, one op of each key is recorded with every name in turn, on random
  * inputs, and run alone: the least of three times counts. A variant that does not build, does not fit the device,
  * spills registers on a GPU or whose result differs from the first name's beyond the form's tolerance is out; a wrong
- * one is disabled. The graph must be compiled; what its arena held is gone afterwards, and it must be built anew to use
- * the choices. Ops whose weights pass through (stream.h) are left out. */
+ * one is disabled. Then it asks once more: a form that has just won may ask about its cuts. The graph must be compiled;
+ * what its arena held is gone afterwards, and it must be built anew to use the choices. Ops whose weights pass through
+ * (stream.h) are left out. */
 #ifndef TT_GRAPH_TUNER_H
 #define TT_GRAPH_TUNER_H
 
@@ -14,8 +15,8 @@
 
 /* Where the tuner is. Return false to stop: the call ends with TT_ERROR_CANCELLED, choices made so far stay. */
 typedef struct tt_tuner_progress {
-    const char *graph, *op, *key; /* in work; NULL at the end of a graph */
-    size_t done, total;           /* keys of this graph */
+    const char *graph, *op, *key; /* in work; NULL when all that was asked is measured */
+    size_t done, total;           /* keys of this graph that are open */
 } tt_tuner_progress;
 typedef bool (*tt_tuner_progress_fn)(void *user, const tt_tuner_progress *progress);
 
@@ -32,7 +33,7 @@ typedef struct tt_tuner_counts {
 typedef struct tt_tuner {
     double seconds;                /* for everything; keys that are left when it is over keep what they have */
     bool again;                    /* measure keys that have a choice too */
-    tt_tuner_progress_fn progress; /* may be NULL; called before each key is measured, and at the end */
+    tt_tuner_progress_fn progress; /* may be NULL; called before each key is measured, and when all that was asked is */
     void *user;
     double begun; /* set by the first graph */
     tt_tuner_counts counts;

@@ -177,12 +177,76 @@ static void test_cancel_keeps_choices(void **state)
     tear_down(&f);
 }
 
+/* A picture through a convolution and a linear layer, as a graph with a tuning of its own that holds one choice at
+ * most. */
+static void build_convolution(fixture *f, const tt_tuned *known)
+{
+    tt_graph_destroy(f->graph);
+    tt_tuning_destroy(f->kernels.tuning);
+    tt_test_ok(tt_tuning_create(&f->kernels.tuning, tt_test_error()));
+    if (known != NULL)
+        tt_test_ok(tt_tuning_put(f->kernels.tuning, known, tt_test_error()));
+    tt_test_ok(tt_graph_create(&f->kernels, "tuned", f->store, &f->graph, tt_test_error()));
+    tt_value x = tt_graph_input(f->graph, "x", false, 1, IN, 32, 32);
+    tt_value y = tt_graph_conv3x3(f->graph, x, &(tt_conv_op){.name = "conv8_12", .n_out = INNER});
+    y = tt_graph_linear(f->graph, y, &(tt_linear_op){.name = "lin12_12", .n_out = INNER});
+    tt_graph_output(f->graph, y, "y", true);
+    tt_test_ok(tt_graph_compile(f->graph, tt_test_error()));
+}
+
+/* The choice between the forms of a 3x3 convolution, as if `name` had won; false while there is none. */
+static bool let_win(tt_tuning *tuning, const char *name, tt_tuned *form)
+{
+    const tt_tuned *t;
+    for (size_t i = 0; (t = tt_tuning_at(tuning, i)) != NULL; i++)
+        if (strcmp(t->name, "direct") == 0 || strncmp(t->name, "winograd", 8) == 0) {
+            *form = *t;
+            snprintf(form->name, sizeof form->name, "%s", name);
+            tt_test_ok(tt_tuning_put(tuning, form, tt_test_error()));
+            return true;
+        }
+    return false;
+}
+
+static bool direct_wins(void *user, const tt_tuner_progress *progress)
+{
+    tt_tuned form;
+    (void)progress;
+    (void)let_win(user, "direct", &form);
+    return true;
+}
+
+/* The cuts of the direct form are asked for only while that form is the choice: when it wins, they are asked late. */
+static void test_asks_the_winner(void **state)
+{
+    (void)state;
+    fixture f;
+    tt_tuned form;
+    set_up(&f);
+    build_convolution(&f, NULL);
+    tt_tuner first = {.seconds = 600}, second = {.seconds = 600}, third = {.seconds = 600};
+    tt_test_ok(tt_graph_tune(f.graph, &first, tt_test_error()));
+    assert_true(let_win(f.kernels.tuning, "winograd2", &form));
+    build_convolution(&f, &form);
+    second.progress = direct_wins;
+    second.user = f.kernels.tuning;
+    tt_test_ok(tt_graph_tune(f.graph, &second, tt_test_error()));
+    assert_int_equal(second.counts.n_known, 1);    /* the form */
+    assert_int_equal(second.counts.n_measured, 2); /* the linear layer, then the cuts */
+    assert_int_equal(second.counts.n_keys, 3);
+    tt_test_ok(tt_graph_tune(f.graph, &third, tt_test_error()));
+    assert_int_equal(third.counts.n_known, 3);
+    assert_int_equal(third.counts.n_keys, 3);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tunes_and_stays_right),
         cmocka_unit_test(test_known_and_out_of_time),
         cmocka_unit_test(test_cancel_keeps_choices),
+        cmocka_unit_test(test_asks_the_winner),
     };
     return cmocka_run_group_tests(tests, graph_weights_set_up, graph_weights_tear_down);
 }

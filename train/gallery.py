@@ -96,8 +96,8 @@ class Bench:
     def pictures(self, variant):
         """The folder with the variant's pictures."""
         folder = self.path("pictures", variant.name, "")
-        base = ["-q", "-m", self.file_of(variant), "--steps", str(variant.steps), "--cfg-scale", str(variant.scale)]
-        base += ["-W", str(variant.side), "-H", str(variant.side)]
+        base = ["-q", "--store-programs", "-m", self.file_of(variant), "-W", str(variant.side), "-H", str(variant.side)]
+        base += ["--steps", str(variant.steps), "--cfg-scale", str(variant.scale)]
         for item in self.items:
             path = os.path.join(folder, f"{item['index']:03d}.png")
             if not os.path.exists(path):

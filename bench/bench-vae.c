@@ -143,7 +143,10 @@ static tt_status run(const tt_model *model, tt_device *device, uint32_t height, 
     if (status == TT_OK)
         status = tt_graph_create(&kernels, "vae decoder", store, &graph, err);
     if (status == TT_OK) {
-        tt_vae_build_kl_decoder(graph, config, height, width);
+        if (config->kind == TT_VAE_KL)
+            tt_vae_build_kl_decoder(graph, config, height, width);
+        else
+            tt_vae_build_tiny_decoder(graph, config, height, width);
         status = tt_graph_compile(graph, err);
     }
     if (status == TT_OK) {
@@ -168,8 +171,8 @@ static int bench(tt_context *context, const tt_model_params *params, tt_device *
     int rc = 1;
     if (tt_model_load(context, params, &model) != TT_OK)
         fprintf(stderr, "bench-vae: %s\n", tt_context_message(context));
-    else if (!model->has_vae || model->vae_config.kind != TT_VAE_KL)
-        fprintf(stderr, "bench-vae: %s has no AutoencoderKL\n", params->path);
+    else if (!model->has_vae)
+        fprintf(stderr, "bench-vae: %s has no VAE\n", params->path);
     else if (run(model, device, height, width, passes, &err) != TT_OK)
         (void)die(&err);
     else

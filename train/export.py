@@ -1,6 +1,7 @@
 """Writes the trained model as a diffusers folder and as one safetensors file.
 
     python train/export.py --work DIR --folder OUT_DIR --file tintype-mini-f16.safetensors
+    python train/export.py --work DIR --checkpoint fast.pt --file tintype-fast-f16.safetensors
 
 The single file holds every component in f16 under its diffusers name with a prefix
 (`text_encoder.text_model...`, `unet...`, `vae...`) and the configs, the vocabulary and the licence
@@ -51,8 +52,10 @@ def load_denoiser(work, checkpoint="denoiser.pt"):
     """The averaged weights of the newest checkpoint; returns (model, checkpoint)."""
     state = load_checkpoint(os.path.join(work, checkpoint))
     if state is None:
-        fail(f"{work}/{checkpoint} is missing: run train/train.py first")
-    model = Denoiser(state["vocabulary"])
+        fail(
+            f"{work}/{checkpoint} is missing: run train/train.py (for fast.pt train/distill.py, for tiny.pt train/shrink.py) first"
+        )
+    model = Denoiser(state["vocabulary"], state.get("unet"))
     model.load_state_dict(state["average"])
     return model.eval(), state
 

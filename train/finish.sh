@@ -19,9 +19,10 @@ publish() { # CHECKPOINT NAME
 }
 
 publish denoiser.pt tintype-mini
-for log in log-first.csv log.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
+publish fast.pt tintype-fast
+for log in log-first.csv log.csv log-fast.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
 "$python" "$here/curve.py" "$here/log.csv" "$here/curve.png"
 [ $# -eq 0 ] || set -- --only "$@"
 "$python" "$here/gallery.py" --engine "$program" --full "$work/tintype-mini-f16.safetensors" \
-    --judge-file "$work/judge.pt" --work "$work/gallery" \
+    --fast "$work/tintype-fast-f16.safetensors" --judge-file "$work/judge.pt" --work "$work/gallery" \
     --out "$here/../docs/gallery" "$@"

@@ -36,8 +36,9 @@ SCHEDULER = {
 }
 
 
-def build_unet():
-    return UNet2DConditionModel(**UNET)
+def build_unet(different=None):
+    """different: what a student's config has in place of UNET's."""
+    return UNet2DConditionModel(**(UNET | (different or {})))
 
 
 def build_text_encoder(vocabulary_size):
@@ -95,10 +96,10 @@ class Diffusion:
 class Denoiser(torch.nn.Module):
     """Token ids and a noisy latent in, v prediction out; trained as one module."""
 
-    def __init__(self, vocabulary_size):
+    def __init__(self, vocabulary_size, unet=None):
         super().__init__()
         self.text = build_text_encoder(vocabulary_size)
-        self.unet = build_unet()
+        self.unet = build_unet(unet)
 
     def use_plain_attention(self):
         """Products and softmax as separate steps: on CPUs a third faster to train than the fused form."""

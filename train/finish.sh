@@ -13,16 +13,20 @@ python=${PYTHON:-python3}
 models=$here/../models
 export OMP_NUM_THREADS=1
 
-publish() { # CHECKPOINT NAME
-    "$python" "$here/export.py" --work "$work" --checkpoint "$1" --file "$work/$2-f16.safetensors"
-    "$program" quantize "$work/$2-f16.safetensors" --type q8_0 -q -o "$models/$2.gguf"
+publish() { # CHECKPOINT NAME OPTION...
+    file=$work/$2-f16.safetensors
+    "$python" "$here/export.py" --work "$work" --checkpoint "$1" --file "$file"
+    name=$2
+    shift 2
+    "$program" quantize "$file" "$@" -q -o "$models/$name.gguf"
 }
 
-publish denoiser.pt tintype-mini
-publish fast.pt tintype-fast
-for log in log-first.csv log.csv log-fast.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
+publish denoiser.pt tintype-mini --type q8_0
+publish fast.pt tintype-fast --type q8_0
+publish tiny.pt tintype-tiny --mixed 3MB --rules 'vae.*=w8c' --calibrate "$here/calibrate.txt"
+for log in log-first.csv log.csv log-fast.csv log-tiny.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
 "$python" "$here/curve.py" "$here/log.csv" "$here/curve.png"
 [ $# -eq 0 ] || set -- --only "$@"
 "$python" "$here/gallery.py" --engine "$program" --full "$work/tintype-mini-f16.safetensors" \
-    --fast "$work/tintype-fast-f16.safetensors" --judge-file "$work/judge.pt" --work "$work/gallery" \
+    --fast "$work/tintype-fast-f16.safetensors" --tiny "$work/tintype-tiny-f16.safetensors" --judge-file "$work/judge.pt" --work "$work/gallery" \
     --out "$here/../docs/gallery" "$@"

@@ -1,9 +1,9 @@
 """Measures the built-in models with the program, for every weight type and number of steps, and draws docs/gallery.
 
     python train/gallery.py --engine build/release/tintype --full mini-f16.safetensors --fast fast-f16.safetensors \\
-        --judge-file WORK/judge.pt --work DIR --out docs/gallery
+        --tiny tiny-f16.safetensors --judge-file WORK/judge.pt --work DIR --out docs/gallery
 
-Quantizes the two files to every type, makes the 200 pictures of evaluate.py with each and at several numbers
+Quantizes the files to every type, makes the 200 pictures of evaluate.py with each and at several numbers
 of steps, judges them, and writes the table in docs/gallery.md, bits.png, steps.png and the contact sheets (sheets.py). Files, pictures and
 results stay in DIR and are not made again; --only leaves all but some variants out.
 """
@@ -25,12 +25,33 @@ from common import fail, say, setup_threads
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-TYPES = "f16 q8_0 w8c w8ca q6_k q5_1 q5_k q5_0 q4_1 q4_k mixed q4_0 q3_k q2_k".split()
-MIXED = 0.62  # of the size of q8_0: what --mixed may take
-FULL_STEPS, FAST_STEPS = (4, 6, 8, 10, 15, 30), (1, 2, 8)
-FULL, FAST = (20, 2.5), (4, 1.0)  # steps, CFG scale
+
+@dataclass(frozen=True)
+class Model:
+    """What is measured of a model, at its own steps and CFG scale first."""
+
+    steps: int
+    scale: float
+    types: str
+    other_steps: tuple
+    mixed: tuple  # options of `quantize` for the type "mixed"
+    colour: str
+
+
+MODELS = {
+    "full": Model(
+        20,
+        2.5,
+        "f16 q8_0 w8c w8ca q6_k q5_1 q5_k q5_0 q4_1 q4_k mixed q4_0 q3_k q2_k",
+        (4, 6, 8, 10, 15, 30),
+        ("--mixed", "7270kB"),
+        "#2c5f8a",
+    ),
+    "fast": Model(4, 1.0, "f16 q8_0 mixed q4_0", (1, 2, 8), ("--mixed", "7270kB"), "#c0392b"),
+    "tiny": Model(20, 2.5, "f16 mixed", (), ("--mixed", "3MB", "--rules", "vae.*=w8c"), "#3a8a4d"),
+}
 MARKS = "<!-- table of gallery.py -->", "<!-- end of the table -->"  # in the page
-FIRST_PROMPTS = 4  # for --mixed and --calibrate
+PROMPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "calibrate.txt")  # for --mixed
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ class Variant:
     """One way to make the 200 pictures. `like` names the variant that the PSNR is taken to."""
 
     name: str
-    model: str  # "full" or "fast"
+    model: str  # of MODELS
     type: str
     steps: int
     scale: float
@@ -48,13 +69,14 @@ class Variant:
 
 def variants():
     out = []
-    for model, (steps, scale) in (("full", FULL), ("fast", FAST)):
-        first = f"{model}-f16"
-        for kind in TYPES if model == "full" else ("f16", "q8_0", "mixed", "q4_0"):
-            out.append(Variant(f"{model}-{kind}", model, kind, steps, scale, like="" if kind == "f16" else first))
-        for other in FULL_STEPS if model == "full" else FAST_STEPS:
-            out.append(Variant(f"{first}-{other}-steps", model, "f16", other, scale))
-        out.append(Variant(f"{first}-256", model, "f16", steps, scale, side=256))
+    for name, model in MODELS.items():
+        first = f"{name}-f16"
+        for kind in model.types.split():
+            like = "" if kind == "f16" else first
+            out.append(Variant(f"{name}-{kind}", name, kind, model.steps, model.scale, like=like))
+        for other in model.other_steps:
+            out.append(Variant(f"{first}-{other}-steps", name, "f16", other, model.scale))
+        out.append(Variant(f"{first}-256", name, "f16", model.steps, model.scale, side=256))
     return out
 
 
@@ -78,18 +100,14 @@ class Bench:
 
     def file_of(self, variant):
         """The model file of a variant, quantized on first use."""
-        source = self.args.full if variant.model == "full" else self.args.fast
+        source = getattr(self.args, variant.model)
         if variant.type == "f16":
             return source
         path = self.path("models", f"{variant.model}-{variant.type}.gguf")
         if not os.path.exists(path):
             how = ["--type", variant.type]
             if variant.type == "mixed":
-                prompts = self.path("models", "prompts.txt")
-                with open(prompts, "w", encoding="utf-8") as file:
-                    file.writelines(item["prompt"] + "\n" for item in self.items[:FIRST_PROMPTS])
-                eight = os.path.getsize(self.file_of(Variant("", variant.model, "q8_0", 0, 0)))
-                how = ["--mixed", f"{int(eight * MIXED / 1000)}kB", "--calibrate", prompts]
+                how = [*MODELS[variant.model].mixed, "--calibrate", PROMPTS]
             self.run("quantize", source, "-o", path, "-q", *how)
         return path
 
@@ -175,27 +193,27 @@ def plot(path, series, label, scale="linear"):
 
 
 def draw_plots(out, results):
-    bits, steps = {"full": [], "fast": []}, {"full": [], "fast": []}
+    bits, steps = {name: [] for name in MODELS}, {name: [] for name in MODELS}
     for variant, result in results:
         if variant.side != 512:
             continue
         share = result["groups"]["all"]["all"]
-        if (variant.steps, variant.scale) in (FULL, FAST):
+        if variant.steps == MODELS[variant.model].steps:
             bits[variant.model].append((result["bits"], share, variant.type))
         if variant.type == "f16":
             steps[variant.model].append((variant.steps, share, str(variant.steps)))
-    colours = {"full": "#2c5f8a", "fast": "#c0392b"}
-    for points, name, label, scale in ((bits, "bits", "bits a weight", "linear"), (steps, "steps", "steps", "log")):
-        series = [(f"{model} model", part, colours[model]) for model, part in points.items() if len(part) > 1]
+    for points, file, label, scale in ((bits, "bits", "bits a weight", "linear"), (steps, "steps", "steps", "log")):
+        series = [(f"{name} model", part, MODELS[name].colour) for name, part in points.items() if len(part) > 1]
         if series:
-            plot(os.path.join(out, f"{name}.png"), series, label, scale)
+            plot(os.path.join(out, f"{file}.png"), series, label, scale)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", required=True, help="the program")
     parser.add_argument("--full", required=True, help="file of export.py with halves")
-    parser.add_argument("--fast", help="the same of the model of few steps")
+    parser.add_argument("--fast", help="the same of the student of four steps")
+    parser.add_argument("--tiny", help="the same of the small student")
     parser.add_argument("--judge-file", required=True)
     parser.add_argument("--work", required=True, help="folder for models, pictures and results")
     parser.add_argument("--out", required=True, help="folder to write")
@@ -210,7 +228,7 @@ def main():
     bench, results = Bench(args), []
     for variant in variants():
         wanted = not args.only or any(fnmatch.fnmatch(variant.name, part) for part in args.only)
-        if (variant.model == "fast" and not args.fast) or not wanted:
+        if getattr(args, variant.model) is None or not wanted:
             continue
         results.append((variant, bench.result(variant)))
         say(row_of(*results[-1]))

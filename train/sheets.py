@@ -10,6 +10,11 @@ import evaluate
 TILE = 160
 SHOWN = 40  # pictures of the first sheet: every fifth of the 200
 COMPARED = (3, 16, 41, 68, 97, 140)  # prompts of the sheet of types and steps
+ROWS = (  # its variants
+    "full-f16 full-q8_0 full-q5_0 full-mixed full-q4_0 full-f16-4-steps full-f16-8-steps full-f16-256 "
+    "fast-f16-1-steps fast-f16-2-steps fast-f16 fast-q4_0 tiny-f16 tiny-mixed"
+).split()
+WHOLE = ("full-f16", "fast-f16", "tiny-mixed")  # have a sheet of their own
 CHANGES = (  # start, seed, prompt of the change
     ("a cat on a blue background", 1, "a fox on a blue background"),
     ("an apple on the left in a meadow", 2, "a pineapple on the left in a meadow"),
@@ -56,6 +61,7 @@ def _differences(bench, variants, out):
     """A row for each variant, a column for each of a few prompts."""
     items = [item for item in bench.items if item["index"] in COMPARED]
     rows = []
+    variants = [variant for variant in variants if variant.name in ROWS]
     for variant in variants:
         folder = bench.path("pictures", variant.name, "")
         rows.append([Image.fromarray(i) for i in evaluate.folder_pictures(folder, items, variant.side)])
@@ -89,7 +95,7 @@ def _changes(bench, out):
 
 def draw(bench, variants, out):
     for variant in variants:
-        if variant.name in ("full-f16", "fast-f16"):
+        if variant.name in WHOLE:
             _overview(bench, variant, out)
     _differences(bench, variants, out)
     _changes(bench, out)

@@ -27,7 +27,7 @@ from data import Mix, Source
 from networks import Denoiser, Diffusion
 from parallel import Orphan, average_gradients, launch, share
 
-PEAK_RATES, FLOOR = (1.4e-3, 0.8e-3), 0.01  # of the first cycle and of the later ones
+PEAK_RATES, FLOOR = (1.4e-3, 0.5e-3), 0.01  # of the first cycle and of the later ones
 TEXT_RATE = 0.5  # of the UNet's rate
 WARMUP = 200  # steps
 EMPTY_CAPTIONS = 0.10  # for classifier-free guidance
@@ -58,7 +58,9 @@ PHASES = (
     Phase(0.90, Mix(HARD, loose=True), 32, 0.25),
     Phase(9.00, Mix(HARD, loose=True), bpe.LENGTH, 0.16),
 )
-LATER = 0.65  # where the later cycles begin
+# Later cycles: what goes wrong after the first is mostly large objects, so more sizes.
+LATER_MIX = Mix((0.15, 0.22, 0.35, 0.20, 0.08), loose=True)
+LATER_PHASES = (Phase(0.60, LATER_MIX, 32, 0.25), Phase(9.00, LATER_MIX, bpe.LENGTH, 0.16))
 
 
 class Schedule:
@@ -87,9 +89,7 @@ class Schedule:
 
     def phase(self, step):
         number, progress = self.place(step)
-        if number > 0:
-            progress = max(progress, LATER)
-        return next(phase for phase in PHASES if progress < phase.until)
+        return next(phase for phase in (LATER_PHASES if number > 0 else PHASES) if progress < phase.until)
 
     def size(self, step):
         """ "half" for the phase's share of the steps, evenly spread."""

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 import grammar
-from scenes import SIZE, Curriculum, held_out, random_scene
+from scenes import SIZE, Curriculum, Painter, Scene, held_out, random_scene
 
 PROMPTS, PAIRS, SEED = 200, 50, 20000
 PARTS = ("background", "position", "size", "objects", "all")
@@ -93,7 +93,10 @@ def summary(items, results):
     for item, result in zip(items, results):
         for name in item["objects"]:
             right, total = objects.get(name, (0, 0))
-            objects[name] = (right + (name in (seen for seen, _ in result["seen"]["slots"].values())), total + 1)
+            objects[name] = (
+                right + (name in (seen for seen, _ in result["seen"]["slots"].values())),
+                total + 1,
+            )
     backgrounds = {}
     for item, result in zip(items, results):
         right, total = backgrounds.get(item["background"], (0, 0))
@@ -155,7 +158,9 @@ def engine_pictures(args, model, items, folder):
         except OSError as error:
             fail(f"{args.engine} cannot be run: {error.strerror}")
         if done.returncode != 0:
-            fail(f"{args.engine} made no picture of prompt {item['index']} with {model}: {done.stderr.strip()}")
+            fail(
+                f"{args.engine} made no picture of prompt {item['index']} with {model}: {done.stderr.strip()}"
+            )
     print(f"{len(items)} pictures of {os.path.basename(model)} in {folder}", flush=True)
 
 
@@ -184,8 +189,8 @@ def run_engine(args, items):
         folders = engine_folders(args, items, args.pictures or temporary)
         if not args.json:
             return
-        model, check = trusted_judge(args.judge_file or "judge.pt")
-        print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
+        model, check = trusted_judge(args.judge_file or "judge.pt", items)
+        print(said_of(check))
         shares = {}
         for name, folder in folders.items():
             report = summary(items, run(items, folder_pictures(folder, items, args.side), model))
@@ -197,8 +202,24 @@ def run_engine(args, items):
         file.write("\n")
 
 
-def trusted_judge(path):
-    """The judge, and how often it is right on fresh renders; it must nearly always be."""
+def renders_of(items, seed=9001):
+    """What a perfect model would draw: the prompts' scenes, composed."""
+    from render import EXACT  # needs torch
+
+    painter, rng = Painter(seed, variants=4), np.random.default_rng(seed)
+    for item in items:
+        parts = {key: item[key] for key in ("objects", "layout", "background", "sizes")}
+        yield painter.paint(Scene(**parts), rng, EXACT)[1]
+
+
+def said_of(check):
+    """What trusted_judge() found, as a sentence."""
+    fresh, prompts = (f"{100 * check[key]:.1f}%" for key in ("all_right", "prompts_right"))
+    return f"judge: all right on {fresh} of {check['renders']} fresh renders, {prompts} of renders of the prompts"
+
+
+def trusted_judge(path, items):
+    """The judge, and how often it is right on fresh renders and on renders of the prompts; it must nearly always be."""
     import judge
     from latents import LatentMap
 
@@ -207,6 +228,9 @@ def trusted_judge(path):
     check = judge.test(model, latent_map)
     if check["all_right"] < 0.98:
         fail(f"the judge is right on {100 * check['all_right']:.1f}% of fresh renders, 98% are needed")
+    check["prompts_right"] = float(
+        np.mean([result["all"] for result in run(items, renders_of(items), model)])
+    )
     return model, check
 
 
@@ -260,15 +284,17 @@ def main():
     if args.engine:
         run_engine(args, items)
         return
-    model, check = trusted_judge(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"))
+    model, check = trusted_judge(args.judge_file or os.path.join(args.judge or args.torch, "judge.pt"), items)
     pictures = (
         folder_pictures(args.judge, items, args.side)
         if args.judge
         else torch_pictures(args, items, args.pictures)
     )
     results = run(items, pictures, model)
-    report = {"judge": check, "steps": args.steps, "scale": args.scale, "side": args.side} | summary(items, results)
-    print(f"judge on {check['renders']} fresh renders: {100 * check['all_right']:.1f}% all right")
+    report = {"judge": check, "steps": args.steps, "scale": args.scale, "side": args.side} | summary(
+        items, results
+    )
+    print(said_of(check))
     print_table(report)
     if args.json:
         report["pictures"] = [item | result for item, result in zip(items, results)]

@@ -139,8 +139,8 @@ class Bench:
                 return json.load(file)
         folder, model = self.pictures(variant), self.file_of(variant)
         if self.judge is None:
-            self.judge, check = evaluate.trusted_judge(self.args.judge_file)
-            say(f"judge: {100 * check['all_right']:.1f}% of {check['renders']} fresh renders all right")
+            self.judge, check = evaluate.trusted_judge(self.args.judge_file, self.items)
+            say(evaluate.said_of(check))
         pictures = evaluate.folder_pictures(folder, self.items, variant.side)
         result = evaluate.summary(self.items, evaluate.run(self.items, pictures, self.judge))
         info = json.loads(self.run("inspect", model, "--json"))

@@ -11,6 +11,7 @@ smear does not pass.
 """
 
 import argparse
+import math
 import os
 import time
 
@@ -47,7 +48,10 @@ SLOT_NAMES = list(SLOTS)
 LAYOUT_SLOTS = {name: (name,) for name in SLOTS} | {"beside": ("left", "right"), "above": ("top", "bottom")}
 VIEW, WINDOW = 128, 64  # the picture and a slot's window after shrinking by 4
 EASY = Curriculum(pairs=0.35, centred=0.3, sized=0.3, styled=0.4, jitter=14, size_jitter=16)
-ITERATIONS, BATCH, CHECKPOINT_SECONDS = 2400, 32, 120
+BATCH, CHECKPOINT_SECONDS = 32, 120
+# Iterations and highest learning rate of each round. Each paints backgrounds of its own, so that what a few of them
+# have by chance is not learned by heart.
+ROUNDS = ((2400, 3e-3), (1200, 1e-3))
 
 
 def shrink(image):
@@ -196,31 +200,39 @@ def loss_of(model, views, objects, sizes, backgrounds):
     )
 
 
-def train(path, latent_map, iterations, seed=41):
+def rate_at(progress, peak):
+    """Learning rate of a round: up over its first tenth, down along a cosine."""
+    return peak * min(1.0, progress / 0.1) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(path, latent_map, rounds, seed=41):
     """Trains the judge; a stopped training goes on from the checkpoint beside `path`."""
     torch.manual_seed(seed)
     model, state = Judge(), load_checkpoint(path + ".part")
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, iterations, pct_start=0.1)
-    done, saved = 0, time.time()
+    done, first, saved = 0, 0, time.time()
     if state:
-        for part, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(state[name])
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
         done = state["done"]
-    renders = Renders(latent_map, [seed, done])
     model.train()
-    for i in range(done + 1, iterations + 1):
-        loss = loss_of(model, *renders.batch(BATCH, mangled=0.2))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if i % 100 == 0:
-            say(f"judge {i} of {iterations}, loss {float(loss.detach()):.4f}")
-        if time.time() - saved > CHECKPOINT_SECONDS:
-            saved = time.time()
-            parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-            save_checkpoint(path + ".part", {k: v.state_dict() for k, v in parts.items()} | {"done": i})
+    for number, (length, peak) in enumerate(rounds):
+        renders = Renders(latent_map, [seed + number, done]) if done < first + length else None
+        while done < first + length:
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at((done - first) / length, peak)
+            loss = loss_of(model, *renders.batch(BATCH, mangled=0.2))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            if done % 100 == 0:
+                say(f"judge {done}, loss {float(loss.detach()):.4f}")
+            if time.time() - saved > CHECKPOINT_SECONDS:
+                saved = time.time()
+                parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": done}
+                save_checkpoint(path + ".part", parts)
+        first += length
     return model.eval()
 
 
@@ -252,10 +264,10 @@ def test(model, latent_map, count=1000, seed=4242):
     }
 
 
-def obtain(path, latent_map, iterations=ITERATIONS):
+def obtain(path, latent_map, rounds=ROUNDS):
     """Loads the judge from `path`, or trains it and writes it there."""
     if not os.path.exists(path):
-        save_checkpoint(path, train(path, latent_map, iterations).state_dict())
+        save_checkpoint(path, train(path, latent_map, rounds).state_dict())
     model = Judge()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
@@ -264,11 +276,10 @@ def obtain(path, latent_map, iterations=ITERATIONS):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--iterations", type=int, default=ITERATIONS)
     args = parser.parse_args()
     setup_threads(1)
     latent_map = LatentMap.fit()
-    print(test(obtain(args.out, latent_map, args.iterations), latent_map))
+    print(test(obtain(args.out, latent_map), latent_map))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 At first the encoder learns a fixed linear map (latents.py), whose channels are ordered and scaled for
 diffusion, and the decoder learns to invert it. Then both learn together, with the latents held near
 the linear ones; within that leash the encoder keeps what the decoder needs. The decoder sees a little
-noise on its latents, so that it forgives the diffusion model.
+noise on its latents, so that it forgives the diffusion model; refine.py teaches it more of that later.
 
     python train/autoencoder.py --work DIR --iterations 4000   resumes by itself
-    python train/autoencoder.py --work DIR --refine 3000       the decoder alone: latents stay as they are
     python train/autoencoder.py --work DIR --sheet out.png     looks at the result
 """
 
@@ -38,12 +37,13 @@ CONFIG = {
 }
 CROP = 12  # latent cells on a side
 HALF_SHARE = 0.2  # of the crops come from scenes at 256x256
-LEARNING_RATE, REFINE_RATE, FLOOR, WARMUP = 2e-3, 1.2e-3, 0.01, 50
+LEARNING_RATE, FLOOR, WARMUP = 2e-3, 0.01, 50
 EMA = 0.999
 NOISE = 0.10  # largest deviation of the noise on the decoder's latents
 APART = 0.2  # share of the training in which the decoder sees the linear latents
 LEASH_START, LEASH_END, LEASH_TIME = 4.0, 0.25, 0.4
 CHECKPOINT_SECONDS = 120
+REFINED = "refine.pt"  # where refine.py keeps the decoder that goes into the models
 COLUMNS = "iteration minutes psnr_with_noise held_out_psnr distance".split()
 
 
@@ -154,50 +154,31 @@ class Run:
             },
         )
 
-    @property
-    def refining(self):
-        """After the latents are settled only the decoder goes on learning."""
-        return self.count >= self.args.iterations
-
     def _set_rate(self):
-        """Sets the learning rate; returns the progress of the training, or of the refining."""
-        done = self.count - self.args.iterations if self.refining else self.count
-        progress = done / (self.args.refine if self.refining else self.args.iterations)
+        """Sets the learning rate; returns the progress of the training."""
+        progress = self.count / self.args.iterations
         cosine = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
-        peak = REFINE_RATE if self.refining else LEARNING_RATE
         for group in self.optimizer.param_groups:
-            group["lr"] = peak * cosine * min(1.0, (done + 1) / WARMUP)
+            group["lr"] = LEARNING_RATE * cosine * min(1.0, (self.count + 1) / WARMUP)
         return progress
 
-    def _encode(self, pixels):
-        """The learning encoder's latents; when refining, those of the settled one."""
-        if not self.refining:
-            return self.model.encoder(pixels).float()
-        with torch.no_grad():
-            return self.average.encoder(pixels).float()
-
     def step(self):
-        progress, refining = self._set_rate(), self.refining
+        progress = self._set_rate()
         pixels, linear = self.crops.batch(self.args.batch)
         with torch.autocast("cpu", torch.bfloat16):
-            latent = self._encode(pixels)
+            latent = self.model.encoder(pixels).float()
             noise = torch.rand(len(latent), 1, 1, 1) * NOISE * torch.randn_like(latent)
-            apart = not refining and progress < APART
-            output = self.model.decoder((linear if apart else latent) + noise).float()
+            output = self.model.decoder((linear if progress < APART else latent) + noise).float()
         distance = (latent - linear).square().mean()
         loss = decoder_loss(output, pixels) + leash(progress) * distance
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()
-        for parameter in self.parameters:
-            if parameter.grad is None:  # the encoder's, after a start in the middle of refining
-                parameter.grad = torch.zeros_like(parameter)
         average_gradients(self.parameters, self.args.workers)
         self.optimizer.step()
         self.count += 1
         decay = min(EMA, (1 + self.count) / (10 + self.count))
-        old, new = (self.average.decoder, self.model.decoder) if refining else (self.average, self.model)
         with torch.no_grad():
-            torch._foreach_lerp_(list(old.parameters()), list(new.parameters()), 1 - decay)
+            torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
         return float((output.detach() - pixels).square().mean()), float(distance.detach())
 
     @torch.no_grad()
@@ -210,7 +191,13 @@ class Run:
 
 def report(run, errors):
     error, distance = np.mean(errors, 0)
-    row = [run.count, f"{run.spent / 60:.1f}", f"{psnr(error):.2f}", f"{run.held_psnr():.2f}", f"{distance:.4f}"]
+    row = [
+        run.count,
+        f"{run.spent / 60:.1f}",
+        f"{psnr(error):.2f}",
+        f"{run.held_psnr():.2f}",
+        f"{distance:.4f}",
+    ]
     append_row(os.path.join(run.args.work, "log-autoencoder.csv"), COLUMNS, row)
     say("autoencoder", *row)
 
@@ -218,12 +205,11 @@ def report(run, errors):
 def train(rank, args):
     run, orphan, errors = Run(rank, args), Orphan(), []
     mark = saved = time.time()
-    end = args.iterations + args.refine
-    while run.count < end:
+    while run.count < args.iterations:
         orphan.check()
         errors.append(run.step())
         run.spent, mark = run.spent + time.time() - mark, time.time()
-        done = run.count in (args.iterations, end)
+        done = run.count == args.iterations
         if rank == 0 and (run.count % 100 == 0 or done):
             report(run, errors)
             errors = []
@@ -233,11 +219,13 @@ def train(rank, args):
 
 
 def load_trained(work):
-    """The autoencoder with the averaged weights of the newest checkpoint."""
+    """The autoencoder with the averaged weights of the newest checkpoints."""
     model = build()
-    state = load_checkpoint(os.path.join(work, "autoencoder.pt"))
+    state, refined = (load_checkpoint(os.path.join(work, name)) for name in ("autoencoder.pt", REFINED))
     if state:
         model.load_state_dict(state["average"])
+    if refined:
+        model.decoder.load_state_dict(refined["average"])
     return model.eval()
 
 
@@ -272,7 +260,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, help="folder for checkpoints")
     parser.add_argument("--iterations", type=int, default=4000)
-    parser.add_argument("--refine", type=int, default=0, help="more iterations, of the decoder alone")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--batch", type=int, default=6, help="crops per process and step")
     parser.add_argument("--seed", type=int, default=21)

@@ -87,4 +87,4 @@ def worker(rank, args):
 
 
 if __name__ == "__main__":
-    student.start(argparse.ArgumentParser(description=__doc__.splitlines()[0]), worker, 1800)
+    student.start(argparse.ArgumentParser(description=__doc__.splitlines()[0]), worker, 1500)

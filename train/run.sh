@@ -22,7 +22,7 @@ for stage in "$@"; do
     case $stage in
     tokenizer) [ -f "$work/tokenizer/vocab.json" ] || "$python" "$here/tokenizer.py" --out "$work/tokenizer" ;;
     autoencoder) "$python" "$here/autoencoder.py" --work "$work" ;;
-    refine) "$python" "$here/autoencoder.py" --work "$work" --refine 4000 ;;
+    refine) "$python" "$here/refine.py" --work "$work" ;;
     render) "$python" "$here/render.py" --work "$work" ;;
     train) "$python" "$here/train.py" --work "$work" --cycles ${CYCLES:-6000} ;;
     judge) "$python" "$here/judge.py" --out "$work/judge.pt" ;;

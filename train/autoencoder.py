@@ -202,20 +202,25 @@ def report(run, errors):
     say("autoencoder", *row)
 
 
-def train(rank, args):
-    run, orphan, errors = Run(rank, args), Orphan(), []
+def go_on(run, rank, iterations, tell):
+    """Steps, reports and checkpoints up to the end; `tell` is called with the run and what its steps returned."""
+    orphan, errors = Orphan(), []
     mark = saved = time.time()
-    while run.count < args.iterations:
+    while run.count < iterations:
         orphan.check()
         errors.append(run.step())
         run.spent, mark = run.spent + time.time() - mark, time.time()
-        done = run.count == args.iterations
+        done = run.count == iterations
         if rank == 0 and (run.count % 100 == 0 or done):
-            report(run, errors)
+            tell(run, errors)
             errors = []
         if rank == 0 and (time.time() - saved > CHECKPOINT_SECONDS or done):
             run.save()
             saved = time.time()
+
+
+def train(rank, args):
+    go_on(Run(rank, args), rank, args.iterations, report)
 
 
 def load_trained(work):

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tt_question *find(const tt_questions *questions, const char *op, const char *key)
+tt_question *tt_questions_find(const tt_questions *questions, const char *op, const char *key)
 {
     for (size_t i = 0; i < questions->n; i++)
         if (strcmp(questions->items[i].key, key) == 0 && strcmp(questions->items[i].op, op) == 0)
@@ -34,7 +34,7 @@ static size_t note(void *user, const char *op, const char *key, const char *cons
     tt_questions *questions = user;
     if (n_names < 2 || n_names > TT_TUNING_NAMES || strlen(op) >= TT_TUNING_OP || strlen(key) >= TT_TUNING_KEY)
         return SIZE_MAX;
-    tt_question *q = find(questions, op, key);
+    tt_question *q = tt_questions_find(questions, op, key);
     if (!q) {
         q = add(questions);
         if (!q) {

@@ -23,6 +23,9 @@ typedef struct tt_questions {
     size_t asked; /* by the op being recorded: place of its question, SIZE_MAX: none */
 } tt_questions;
 
+/* NULL where the op was not asked about with that key. */
+tt_question *tt_questions_find(const tt_questions *questions, const char *op, const char *key);
+
 /* Fills questions (zeroed before; items: free()) with what the graph's launchers ask. */
 tt_status tt_questions_ask(tt_graph *graph, tt_questions *questions, tt_error *err);
 

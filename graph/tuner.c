@@ -233,14 +233,6 @@ static bool tell(const tt_graph *graph, const tt_tuner *tuner, const tt_question
     return !tuner->progress || tuner->progress(tuner->user, &progress);
 }
 
-static bool is_among(const tt_questions *questions, const tt_question *q)
-{
-    for (size_t i = 0; i < questions->n; i++)
-        if (strcmp(questions->items[i].key, q->key) == 0 && strcmp(questions->items[i].op, q->op) == 0)
-            return true;
-    return false;
-}
-
 /* Puts questions that have an answer behind the others and returns how many are open. earlier: asked in this run
  * already, so neither open nor counted again. */
 static size_t set_aside(const tt_graph *graph, tt_tuner *tuner, const tt_questions *earlier, tt_questions *questions)
@@ -248,7 +240,7 @@ static size_t set_aside(const tt_graph *graph, tt_tuner *tuner, const tt_questio
     size_t n = 0;
     for (size_t i = 0; i < questions->n; i++) {
         tt_question q = questions->items[i];
-        if (is_among(earlier, &q))
+        if (tt_questions_find(earlier, q.op, q.key))
             continue;
         tuner->counts.n_keys++;
         if (!tuner->again && tt_tuning_find(graph->kernels.tuning, q.op, q.key)) {

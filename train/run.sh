@@ -5,7 +5,7 @@
 #   train/run.sh WORK_DIR [STAGE...]
 # Without a stage all are run in order: tokenizer autoencoder render train judge refine distill shrink.
 # Afterwards `train/finish.sh WORK_DIR` writes the files in models/ and measures them.
-# CYCLES: steps of each cycle of the UNet's training; more of them go on from the last one's end.
+# CYCLES: steps of each cycle of the UNet's training (4200 1600); more of them go on from the last one's end.
 set -eu
 [ $# -ge 1 ] || { echo "usage: train/run.sh WORK_DIR [STAGE...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ for stage in "$@"; do
     autoencoder) "$python" "$here/autoencoder.py" --work "$work" ;;
     refine) "$python" "$here/refine.py" --work "$work" ;;
     render) "$python" "$here/render.py" --work "$work" ;;
-    train) "$python" "$here/train.py" --work "$work" --cycles ${CYCLES:-6000} ;;
+    train) "$python" "$here/train.py" --work "$work" --cycles ${CYCLES:-4200 1600} ;;
     judge) "$python" "$here/judge.py" --out "$work/judge.pt" ;;
     distill) "$python" "$here/distill.py" --work "$work" ;;
     shrink) "$python" "$here/shrink.py" --work "$work" ;;

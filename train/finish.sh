@@ -14,6 +14,10 @@ models=$here/../models
 export OMP_NUM_THREADS=1
 
 publish() { # CHECKPOINT NAME OPTION...
+    if [ ! -f "$work/$1" ]; then
+        echo "$work/$1 is not there: $2 stays as it is" >&2
+        return
+    fi
     file=$work/$2-f16.safetensors
     "$python" "$here/export.py" --work "$work" --checkpoint "$1" --file "$file"
     name=$2
@@ -24,9 +28,12 @@ publish() { # CHECKPOINT NAME OPTION...
 publish denoiser.pt tintype-mini --type q8_0
 publish fast.pt tintype-fast --type q8_0
 publish tiny.pt tintype-tiny --mixed 3MB --rules 'vae.*=w8c' --calibrate "$here/calibrate.txt"
-for log in log-first.csv log.csv log-fast.csv log-tiny.csv log-autoencoder.csv; do cp "$work/$log" "$here/$log"; done
+for log in "$work"/log*.csv; do cp "$log" "$here"; done
 "$python" "$here/curve.py" "$here/log.csv" "$here/curve.png"
 [ $# -eq 0 ] || set -- --only "$@"
+for model in tiny fast; do
+    file=$work/tintype-$model-f16.safetensors
+    [ ! -f "$file" ] || set -- "--$model" "$file" "$@"
+done
 "$python" "$here/gallery.py" --engine "$program" --full "$work/tintype-mini-f16.safetensors" \
-    --fast "$work/tintype-fast-f16.safetensors" --tiny "$work/tintype-tiny-f16.safetensors" --judge-file "$work/judge.pt" --work "$work/gallery" \
-    --out "$here/../docs/gallery" "$@"
+    --judge-file "$work/judge.pt" --work "$work/gallery" --out "$here/../docs/gallery" "$@"

@@ -30,7 +30,7 @@ typedef struct job {
 
 /* ---- prompts */
 
-/* For the built-in model: its own world of objects, places and backgrounds. */
+/* For the built-in models: their own world of objects, places and backgrounds. */
 static const char *const own_prompts[] = {
     "a cat on a blue background",     "a red apple on the left in a meadow", "a rocket at night",
     "a house and a tree in the snow", "a butterfly above a sunflower",       "a pizza on a yellow background"};
@@ -38,7 +38,9 @@ static const char *const own_prompts[] = {
 static bool is_built_in(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return strncmp(slash ? slash + 1 : path, "tintype-mini", strlen("tintype-mini")) == 0;
+    const char *name = slash ? slash + 1 : path;
+    return strncmp(name, "tintype-mini", strlen("tintype-mini")) == 0 ||
+           strncmp(name, "tintype-fast", strlen("tintype-fast")) == 0;
 }
 
 /* Cuts the text into lines, without comments and blanks around them; the text stays the prompts' memory. */

@@ -55,7 +55,7 @@ typedef struct cli_options {
     uint32_t rng;       /* a tt_rng */
     uint32_t precision; /* a tt_precision */
     bool components, mlperf;
-    bool vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
+    bool fast, vae_tiling, trace, no_prompt_metadata, verbose, quiet, json, help, version;
     const char *weight_type, *rules, *budget, *table;
     double prune;
     const char *prune_structured;

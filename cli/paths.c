@@ -12,7 +12,7 @@
 #define TT_SHARE_DIR "/usr/local/share/tintype"
 #endif
 
-static const char model_name[] = "tintype-mini.gguf";
+static const char *const model_names[] = {"tintype-mini.gguf", "tintype-fast.gguf"}; /* [fast] */
 static const char upscaler_name[] = "tintype-x2.safetensors";
 static const char vocabulary_name[] = "bpe_simple_vocab_16e6.txt.gz";
 
@@ -50,20 +50,20 @@ static bool find_file(const char *source_folder, const char *name, char *path)
     return try_path(TT_SHARE_DIR, "", name, path);
 }
 
-cli_exit cli_default_model(char *path)
+cli_exit cli_default_model(bool fast, char *path)
 {
     const char *named = getenv("TINTYPE_MODEL");
-    if (named != NULL && named[0] != '\0') {
+    if (!fast && named != NULL && named[0] != '\0') {
         if (snprintf(path, CLI_PATH, "%s", named) < CLI_PATH)
             return CLI_OK;
         return cli_fail(CLI_USAGE, "the path in TINTYPE_MODEL is longer than %d bytes", CLI_PATH - 1);
     }
-    if (find_file("models", model_name, path))
+    if (find_file("models", model_names[fast], path))
         return CLI_OK;
     return cli_fail(CLI_FAILED,
                     "the built-in model %s is neither in models/ nor in " TT_SHARE_DIR
                     "; name a model with -m or in TINTYPE_MODEL",
-                    model_name);
+                    model_names[fast]);
 }
 
 /* The library looks into $TINTYPE_SHARE first. */

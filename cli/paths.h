@@ -7,8 +7,9 @@
 enum { CLI_PATH = 4096 };
 
 /* The built-in model: $TINTYPE_MODEL, else models/ in the working folder, models/ above the build folder, or the
- * installed share folder. Prints a sentence when there is none. path has room for CLI_PATH bytes. */
-cli_exit cli_default_model(char *path);
+ * installed share folder. fast: the one of four steps, whatever $TINTYPE_MODEL names. Prints a sentence when there is
+ * none. path has room for CLI_PATH bytes. */
+cli_exit cli_default_model(bool fast, char *path);
 
 /* Finds the upscaling network in the same places; false where the library should look by itself. */
 bool cli_find_upscaler(char *path);

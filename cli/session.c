@@ -51,8 +51,10 @@ cli_exit cli_session_load(const cli_options *options, cli_session *session)
     params.vae_path = options->vae;
     params.precision = (tt_precision)options->precision;
     params.vae_tiling = options->vae_tiling;
+    if (options->fast && params.path != NULL)
+        return cli_fail(CLI_USAGE, "--fast takes the built-in model of four steps, -m names another: give one of them");
     if (params.path == NULL) {
-        cli_exit code = cli_default_model(model);
+        cli_exit code = cli_default_model(options->fast, model);
         if (code != CLI_OK)
             return code;
         params.path = model;

@@ -25,6 +25,6 @@ endif()
 configure_file(cmake/tintype.pc.in tintype.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/tintype.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
-# The built-in model, the upscaling network and, where set-up has fetched it, the CLIP vocabulary.
+# The built-in models, the upscaling network and, where set-up has fetched it, the CLIP vocabulary.
 file(GLOB share_files "${CMAKE_CURRENT_SOURCE_DIR}/models/*.gguf" "${CMAKE_CURRENT_SOURCE_DIR}/models/*.safetensors" "${CMAKE_CURRENT_SOURCE_DIR}/share/*.gz")
 install(FILES ${share_files} DESTINATION "${CMAKE_INSTALL_DATADIR}/tintype")

@@ -142,11 +142,29 @@ static void test_usage(void **state)
     expect_refused(RUN("stage", "unet", "--memory-budget", "1GB"), 2, "knows no option");
 }
 
+/* The built-in models say their own settings, and --fast does not care which model the environment names. */
+static void test_built_in(void **state)
+{
+    (void)state;
+    const char *const elsewhere[] = {"TINTYPE_MODEL=" SD1, NULL}, *const nowhere[] = {"TINTYPE_MODEL=", NULL};
+    json_t *mini = expect_json(run_cli_with(nowhere, (const char *const[]){"plan", "--json", NULL}), "plan");
+    json_t *fast =
+        expect_json(run_cli_with(elsewhere, (const char *const[]){"plan", "--fast", "--json", NULL}), "--fast");
+    assert_int_equal((int)number(mini, NULL, "n_unet_calls"), 20);
+    assert_int_equal((int)number(fast, NULL, "n_unet_calls"), 4);
+    /* The same network, once a step instead of twice. */
+    assert_true(number(fast, "unet", "weight_bytes") == number(mini, "unet", "weight_bytes"));
+    assert_true(number(fast, "unet", "flops") < 0.51 * number(mini, "unet", "flops"));
+    json_decref(mini);
+    json_decref(fast);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),   cmocka_unit_test(test_json),  cmocka_unit_test(test_start_picture),
-        cmocka_unit_test(test_budget), cmocka_unit_test(test_units), cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_json),   cmocka_unit_test(test_built_in),
+        cmocka_unit_test(test_start_picture), cmocka_unit_test(test_budget), cmocka_unit_test(test_units),
+        cmocka_unit_test(test_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,7 @@ static void test_missing_options(void **state)
     expect_usage(RUN("-p", "a", "--mask", "m.png"), "-i");
     expect_usage(RUN("-p", "a", "--vae", "a", "--taesd", "b"), "--taesd");
     expect_usage(RUN("-p", "a", "-o", "a.jpg"), ".png");
+    expect_usage(RUN("-p", "a", "--fast", "-m", SD1), "--fast");
     expect_usage(RUN("-p", "a", "--aigc-producer", "\xc3\xa4"), "ASCII");
     expect_usage(RUN("stage", "text", "-m", SD1), "--input");
     expect_usage(RUN("stage", "tokenize", "-m", SD1), "-p");

@@ -184,6 +184,10 @@ def plot(path, series, label, scale="linear"):
         for x, share, text in points:
             axis.annotate(text, (x, 100 * share), textcoords="offset points", xytext=(3, -11), fontsize=7)
     axis.set_xscale(scale)
+    if scale == "log":
+        ticks = sorted({p[0] for _, points, _ in series for p in points})
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
     axis.set_xlabel(label)
     axis.set_ylabel("pictures all right, %")
     axis.grid(alpha=0.3)

@@ -10,7 +10,6 @@
 
 /* Timed runs of a variant, and how much slower than the best the first of them may be for the others to be worth it. */
 enum { RUNS = 3 };
-
 static const double hopeless = 1.25;
 
 /* How often a graph is asked: a form, its cuts, and once to see that nothing new comes. */
